@@ -1,0 +1,3 @@
+// Package forwardedpb holds the forwarded storage service
+// (wfa.measurement.internal.testing). Generated: edit the .proto file.
+package forwardedpb
