@@ -123,16 +123,21 @@ type Diagnostic struct {
 	Pos  Position `json:"pos"`
 	// Message is one sentence: what was found and what is allowed.
 	Message string `json:"message"`
+	// Allowed lists what may stand there instead, if that is a list of words; most useful first.
+	Allowed []string `json:"allowed,omitempty"`
 	// DidYouMean is the closest allowed word, or empty.
 	DidYouMean string `json:"didYouMean,omitempty"`
 	// Hint says what to do, or what the setting is for; it may be empty.
 	Hint    string    `json:"hint,omitempty"`
 	Related []Related `json:"related,omitempty"`
-	// Source is the text of the line at Pos with secrets masked; empty if there is none.
+	// Source is the text of the line at Pos with secrets masked; empty if there is none. For a place
+	// without lines (an environment variable) it is the whole text.
 	Source string `json:"source,omitempty"`
+	// Span is the number of characters from Pos.Column on that the fault is about; 0 means one.
+	Span int `json:"span,omitempty"`
 }
 
-// Error returns position, path and message in one line.
+// Error returns position, path, message and the allowed words in one line.
 func (d Diagnostic) Error() string {
 	var b strings.Builder
 	if d.Pos.IsValid() {
@@ -144,6 +149,10 @@ func (d Diagnostic) Error() string {
 		b.WriteString(": ")
 	}
 	b.WriteString(d.Message)
+	if len(d.Allowed) > 0 {
+		b.WriteString("; allowed: ")
+		b.WriteString(strings.Join(d.Allowed, ", "))
+	}
 	return b.String()
 }
 
