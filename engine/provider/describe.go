@@ -21,6 +21,7 @@ func (t Table) Descriptions() []Description {
 		describe(KindKMS, t.KMS),
 		describe(KindCertificateAuthority, t.CertificateAuthority),
 		describe(KindSecretMap, t.SecretMap),
+		describe(KindCoordinator, t.Coordinator),
 	)
 	slices.SortStableFunc(all, func(a, b Description) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))

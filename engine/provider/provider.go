@@ -121,7 +121,16 @@ type SecretMap interface {
 	io.Closer
 }
 
-// Env is what a factory gets to open a provider with.
+// Coordinator is an open connection to somebody who hands out steps, such as
+// a Kingdom. What can be asked of it is said in package coordinator, which
+// builds on this package. The coordinator that keeps checkpoints in shared
+// storage is the engine's own and needs no provider.
+type Coordinator interface {
+	io.Closer
+}
+
+// Env is what a factory gets to open a provider with. The context that comes
+// with it bounds the opening; a provider must not keep it.
 type Env struct {
 	Log *slog.Logger
 	// Secret resolves a reference (reads the file or environment variable) now. The error names the
@@ -143,6 +152,11 @@ type Scope interface {
 type Ref[T any] interface {
 	Get() T
 }
+
+// AttributeKeyAlgorithm is the attribute with which a certificate authority
+// whose settings tell so says which keys it signs with: EC or RSA. The graph
+// compares it with the exchange keys.
+const AttributeKeyAlgorithm = "keyAlgorithm"
 
 // Attribute is a fact about a resolved node that people may see; never a secret.
 type Attribute struct {
@@ -168,6 +182,9 @@ type Factory[T io.Closer] struct {
 	Summary string
 	// Resolve reads the settings. It does no I/O and resolves no secret. It reports every fault it
 	// finds, with positions from b.At.
+	//
+	// For a custom backend b holds its settings alone, with b.Name the provider's own name. A storage
+	// factory ignores the setting prefix: the graph applies it.
 	Resolve func(b manifest.Backend, scope Scope) (Resolved[T], diag.List)
 }
 
@@ -177,6 +194,7 @@ type Table struct {
 	KMS                  []Factory[KMS]
 	CertificateAuthority []Factory[CertificateAuthority]
 	SecretMap            []Factory[SecretMap]
+	Coordinator          []Factory[Coordinator]
 }
 
 // Find returns the factory of the given name.

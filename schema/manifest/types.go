@@ -45,6 +45,18 @@ type Manifest struct {
 	Limits        Limits
 	Trust         Trust
 	Telemetry     Telemetry
+
+	// At returns the place of the setting at path in the user's files, or of the nearest setting above
+	// it that the user wrote. Nil means that no place is known; Pos asks it safely.
+	At func(path ...string) diag.Position `json:"-"`
+}
+
+// Pos returns the place of the setting at path, or the zero Position.
+func (m *Manifest) Pos(path ...string) diag.Position {
+	if m.At == nil {
+		return diag.Position{}
+	}
+	return m.At(path...)
 }
 
 // Profile is how strict a deployment is.
