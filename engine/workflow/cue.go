@@ -151,50 +151,64 @@ func duplicateKeys(name string, file *ast.File) diag.List {
 	return list
 }
 
-// positionsIn finds where each value of a JSON text is. It gives up, with what it has, at a fault or at absurd depth.
+// positionsIn finds where each value of a JSON text is: at its key if it has
+// one. It gives up, with what it has, at a fault or at absurd depth.
 func positionsIn(data []byte, name string) map[string]diag.Position {
-	positions := map[string]diag.Position{}
-	lines := newLines(data)
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.UseNumber()
-	var walk func(path string, depth int) bool
-	walk = func(path string, depth int) bool {
-		for c := decoder.InputOffset(); c < int64(len(data)); c++ {
-			if !bytes.ContainsRune([]byte(" \t\r\n:,"), rune(data[c])) {
-				positions[path] = lines.position(name, int(c))
-				break
-			}
+	s := &jsonScanner{data: data, decoder: json.NewDecoder(bytes.NewReader(data)), lines: newLines(data), name: name,
+		positions: map[string]diag.Position{}}
+	s.decoder.UseNumber()
+	s.value("", 0)
+	return s.positions
+}
+
+type jsonScanner struct {
+	data      []byte
+	decoder   *json.Decoder
+	lines     lines
+	name      string
+	positions map[string]diag.Position
+}
+
+// note records that path begins at the next token.
+func (s *jsonScanner) note(path string, offset int64) {
+	for ; offset < int64(len(s.data)); offset++ {
+		if !bytes.ContainsRune([]byte(" \t\r\n:,"), rune(s.data[offset])) {
+			s.positions[path] = s.lines.position(s.name, int(offset))
+			return
 		}
-		token, err := decoder.Token()
-		if err != nil || depth > nesting {
-			return false
-		}
-		delim, ok := token.(json.Delim)
-		if !ok {
-			return true
-		}
-		for i := 0; decoder.More(); i++ {
-			inside := fmt.Sprintf("%s[%d]", path, i)
-			if delim == '{' {
-				key, err := decoder.Token()
-				if err != nil {
-					return false
-				}
-				inside = pathName(fmt.Sprint(key))
-				if path != "" {
-					inside = path + "." + inside
-				}
-			}
-			if !walk(inside, depth+1) {
+	}
+}
+
+// value reads one value and reports whether it could.
+func (s *jsonScanner) value(path string, depth int) bool {
+	token, err := s.decoder.Token()
+	if err != nil || depth > nesting {
+		return false
+	}
+	delim, ok := token.(json.Delim)
+	if !ok {
+		return true
+	}
+	for i := 0; s.decoder.More(); i++ {
+		start := s.decoder.InputOffset()
+		inside := fmt.Sprintf("%s[%d]", path, i)
+		if delim == '{' {
+			key, err := s.decoder.Token()
+			if err != nil {
 				return false
 			}
+			inside = pathName(fmt.Sprint(key))
+			if path != "" {
+				inside = path + "." + inside
+			}
 		}
-		_, err = decoder.Token()
-		return err == nil
+		s.note(inside, start)
+		if !s.value(inside, depth+1) {
+			return false
+		}
 	}
-	walk("", 0)
-	delete(positions, "")
-	return positions
+	_, err = s.decoder.Token()
+	return err == nil
 }
 
 // pathAt returns the path of the value at, or last before, a position in a JSON text.
