@@ -135,6 +135,8 @@ type Diagnostic struct {
 	Source string `json:"source,omitempty"`
 	// Span is the number of characters from Pos.Column on that the fault is about; 0 means one.
 	Span int `json:"span,omitempty"`
+	// Caret is the column of the fault in Source if masking moved it; 0 if it is Pos.Column.
+	Caret int `json:"caret,omitempty"`
 }
 
 // Error returns position, path, message and the allowed words in one line.

@@ -147,21 +147,25 @@ func (t *textWriter) source(d Diagnostic) {
 	if !d.Pos.IsValid() {
 		return
 	}
-	number := ""
+	number := " "
 	if d.Pos.Line > 0 {
 		number = strconv.Itoa(d.Pos.Line)
 	}
 	gutter := strings.Repeat(" ", len(number))
 	bar := t.paint(ansiCyan, "|")
-	fmt.Fprintf(&t.b, "%s %s %s\n", gutter, t.paint(ansiCyan, "-->"), printable(d.Pos.String()))
+	fmt.Fprintf(&t.b, "%s%s %s\n", gutter, t.paint(ansiCyan, "-->"), printable(d.Pos.String()))
 	if strings.TrimSpace(d.Source) == "" {
 		return
 	}
-	text, caret, span := crop(printable(d.Source), d.Pos.Column, d.Span)
-	fmt.Fprintf(&t.b, "%s  %s\n", gutter, bar)
-	fmt.Fprintf(&t.b, "%s  %s %s\n", t.paint(ansiCyan, number), bar, text)
-	if d.Pos.Column > 0 {
-		fmt.Fprintf(&t.b, "%s  %s %s%s\n", gutter, bar, strings.Repeat(" ", caret), t.paint(ansiRed, strings.Repeat("^", span)))
+	column := d.Pos.Column
+	if d.Caret > 0 {
+		column = d.Caret
+	}
+	text, caret, span := crop(printable(d.Source), column, d.Span)
+	fmt.Fprintf(&t.b, "%s %s\n", gutter, bar)
+	fmt.Fprintf(&t.b, "%s %s %s\n", t.paint(ansiCyan, number), bar, text)
+	if column > 0 {
+		fmt.Fprintf(&t.b, "%s %s %s%s\n", gutter, bar, strings.Repeat(" ", caret), t.paint(ansiRed, strings.Repeat("^", span)))
 	}
 }
 

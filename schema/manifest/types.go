@@ -173,10 +173,27 @@ type Subject struct {
 	DNSName      string `json:"dnsName"`
 }
 
-// ExchangeStorage is where the blobs of an exchange lie. Either may be absent (zero).
+// ExchangeStorage is where the blobs of an exchange lie, and what `panelmatch apply` puts there.
+// Everything may be absent (zero). Paths are absolute.
 type ExchangeStorage struct {
 	Private Storage
 	Shared  Storage
+	// Workflow is the file of the workflow that both parties agreed on.
+	Workflow string
+	// PartnerRoot is the file of the partner's root certificate, PEM or DER.
+	PartnerRoot string
+	// Inputs are files for the workflow's input steps.
+	Inputs []Input
+}
+
+// Input is one file for an input step.
+type Input struct {
+	// Label is the blob's label in the workflow.
+	Label string `json:"label"`
+	// Path is the file; {date} in it stands for the exchange's date.
+	Path string `json:"path"`
+	// Date is the exchange's date (2026-01-31) that the file is for; empty for every date.
+	Date string `json:"date"`
 }
 
 // RunMode says when the daemon ends.
