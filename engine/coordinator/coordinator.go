@@ -42,6 +42,7 @@ func (s State) String() string {
 // Candidate is a step that could be claimed.
 type Candidate struct {
 	Exchange blob.ExchangeKey
+	Workflow *workflow.Workflow
 	Step     workflow.Step
 }
 

@@ -55,7 +55,7 @@ func (q *queue) Claim(ctx context.Context, ready func(context.Context, coordinat
 		}
 	}
 	for i, s := range q.workflow.Steps {
-		if q.state[i] != "" || !q.blind && !ready(ctx, coordinator.Candidate{Exchange: key, Step: s}) {
+		if q.state[i] != "" || !q.blind && !ready(ctx, coordinator.Candidate{Exchange: key, Workflow: q.workflow, Step: s}) {
 			continue
 		}
 		q.state[i] = "running"

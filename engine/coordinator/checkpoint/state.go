@@ -84,7 +84,7 @@ func (s *state) next(ctx context.Context, abandoned func(*internalpb.ExchangeChe
 		if !graph.Complete(i, func(p int) bool { return done[p] }) {
 			continue
 		}
-		if ready == nil || ready(ctx, coordinator.Candidate{Exchange: s.key, Step: step}) {
+		if ready == nil || ready(ctx, coordinator.Candidate{Exchange: s.key, Workflow: s.doc.Workflow, Step: step}) {
 			return step, true, nil
 		}
 	}
