@@ -66,6 +66,8 @@ type loader struct {
 	marks map[string]bool
 	// reported are the paths at which an error was reported.
 	reported map[string]bool
+	// strays are the maps in which an unknown key was dropped: it may have been meant as any of its settings.
+	strays map[string]bool
 	total    int
 	failed   bool // a layer could not be read or parsed
 }
@@ -86,7 +88,7 @@ func loadWith(ctx context.Context, schema fs.FS, in Sources) (*Loaded, diag.List
 	if err != nil {
 		return nil, diag.List{{Code: diag.CodeSyntax, Pos: diag.Position{File: "schema"}, Message: "the built-in schema is damaged: " + err.Error()}}
 	}
-	l := &loader{ctx: ctx, in: in, view: w, marks: map[string]bool{}, reported: map[string]bool{}}
+	l := &loader{ctx: ctx, in: in, view: w, marks: map[string]bool{}, reported: map[string]bool{}, strays: map[string]bool{}}
 	layers := l.read()
 	out := &Loaded{view: w, sources: l.sources}
 	if l.failed {

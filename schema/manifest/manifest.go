@@ -10,6 +10,7 @@ package manifest
 import (
 	"context"
 
+	"github.com/panelmatch/panelmatch/schema"
 	"github.com/panelmatch/panelmatch/schema/diag"
 )
 
@@ -20,5 +21,5 @@ import (
 //
 // Load reads the files that in names and nothing else, and resolves no secret.
 func Load(ctx context.Context, in Sources) (*Loaded, diag.List) {
-	return loadWith(ctx, schemaFiles(), in)
+	return loadWith(ctx, schema.Files(), in)
 }

@@ -276,6 +276,7 @@ func (l *loader) unknown(n *node, d *def, key string, c *node, path []string) {
 	n.src.collect(c)
 	d.expand()
 	at := below(path, key)
+	l.strays[show(path)] = true
 	f := diag.Diagnostic{Code: diag.CodeUnknown, Pos: c.key, Span: c.keySpan, Message: "no such setting", Allowed: d.names}
 	if len(d.names) == 0 && len(d.patterns) > 0 {
 		// A bad name in a map that is keyed by names of the user's.

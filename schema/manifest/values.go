@@ -123,6 +123,10 @@ func (l *loader) exactlyOne(n *node, d *def, members, path []string) {
 	if len(there) == 1 {
 		return
 	}
+	if len(there) == 0 && l.strays[show(path)] && len(path) > 0 {
+		l.mark(show(path)) // the unknown key was meant as one of them
+		return
+	}
 	f := diag.Diagnostic{
 		Code: diag.CodeOneOf, Pos: n.key, Span: n.keySpan, Allowed: members,
 		Message: "needs exactly one of its alternatives, and has none",
@@ -226,7 +230,12 @@ func (d *def) meant(text string) string {
 			known = append(known, s[1])
 		}
 		if best, ok := diag.Closest(m[1], known); ok {
-			guesses = append(guesses, best+maskURLs(m[2]))
+			whole := best + maskURLs(m[2])
+			if !d.fitsText(whole) {
+				// The scheme is one mistake; there is at least another one behind it.
+				return best + "://..."
+			}
+			guesses = append(guesses, whole)
 		}
 	}
 	if m := units.FindStringSubmatch(text); m != nil {
