@@ -109,7 +109,7 @@ func ToV2Alpha(w *Workflow) (*v2alpha.ExchangeWorkflow, diag.List) {
 		step := &v2alpha.ExchangeWorkflow_Step{}
 		if s.Kind.InternalOnly() || s.AuthorizedView {
 			f.add(diag.CodeRule, stepPath(i), "%s is of the authorized-view flow, which the Kingdom's schema can't express", s.called()).
-				Hint = "run this workflow without a Kingdom (coordinator.checkpoint), from the internal schema"
+				hint("run this workflow without a Kingdom (coordinator.checkpoint), from the internal schema")
 			continue
 		}
 		message := source.Steps[i]
@@ -165,14 +165,15 @@ func identifiersFromInternal(f *faults, ids *internalpb.ExchangeWorkflow_Exchang
 	}
 	if ids == nil {
 		f.add(diag.CodeMissing, "exchangeIdentifiers", "exchange identifiers are missing").
-			Hint = "name both parties and the owner of shared storage"
+			hint("name both parties and the owner of shared storage")
 		return out
 	}
-	switch ids.GetStorage() {
+	switch ids.GetStorage() { // others mean the same as none, as in the reference
 	case internalpb.ExchangeWorkflow_GOOGLE_CLOUD_STORAGE:
 		out.Storage = GCS
 	case internalpb.ExchangeWorkflow_AMAZON_S3:
 		out.Storage = S3
+	default:
 	}
 	party, ok := partyFromProto(ids.GetSharedStorageOwner())
 	if !ok {
@@ -203,7 +204,7 @@ func stepFromInternal(f *faults, index int, message *internalpb.ExchangeWorkflow
 	field := message.ProtoReflect().WhichOneof(stepOneof())
 	if field == nil {
 		f.add(diag.CodeMissing, stepPath(index), "%s has no step type that this program knows", s.called()).
-			Hint = newerStepHint(message.ProtoReflect().GetUnknown())
+			hint(newerStepHint(message.ProtoReflect().GetUnknown()))
 		return s
 	}
 	s.Kind = Kind(field.Number())
@@ -228,10 +229,11 @@ func copyMode(f *faults, s Step) CopyMode {
 		return CopyBlob
 	case internalpb.ExchangeWorkflow_Step_CopyOptions_MANIFEST:
 		return CopyManifest
+	default:
 	}
 	f.add(diag.CodeValue, stepPath(s.Index, jsonName(s.Kind), "copyOptions", "labelType"),
 		"%s has label type %s; BLOB or MANIFEST are allowed", s.called(), options.GetLabelType()).
-		Hint = "MANIFEST if the label is a manifest of shards, else BLOB"
+		hint("MANIFEST if the label is a manifest of shards, else BLOB")
 	return ""
 }
 
@@ -278,8 +280,9 @@ func partyFromProto(p internalpb.ExchangeWorkflow_Party) (manifest.Party, bool) 
 		return manifest.ModelProvider, true
 	case internalpb.ExchangeWorkflow_DATA_PROVIDER:
 		return manifest.DataProvider, true
+	default:
+		return "", false
 	}
-	return "", false
 }
 
 // jsonName returns the step type's field name as JSON, YAML and CUE spell it.

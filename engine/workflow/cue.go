@@ -131,9 +131,11 @@ func duplicateKeys(name string, file *ast.File) diag.List {
 			at := field.Label.Pos().Position()
 			pos := diag.Position{File: name, Line: at.Line, Column: at.Column}
 			if before, ok := first[key]; ok {
-				list = append(list, diag.Diagnostic{Code: diag.CodeDuplicate, Pos: pos,
+				list = append(list, diag.Diagnostic{
+					Code: diag.CodeDuplicate, Pos: pos,
 					Message: fmt.Sprintf("key %q is given twice", shorten(key)),
-					Related: []diag.Related{{Pos: before, Message: "the first is here"}}})
+					Related: []diag.Related{{Pos: before, Message: "the first is here"}},
+				})
 				continue
 			}
 			first[key] = pos
@@ -154,8 +156,10 @@ func duplicateKeys(name string, file *ast.File) diag.List {
 // positionsIn finds where each value of a JSON text is: at its key if it has
 // one. It gives up, with what it has, at a fault or at absurd depth.
 func positionsIn(data []byte, name string) map[string]diag.Position {
-	s := &jsonScanner{data: data, decoder: json.NewDecoder(bytes.NewReader(data)), lines: newLines(data), name: name,
-		positions: map[string]diag.Position{}}
+	s := &jsonScanner{
+		data: data, decoder: json.NewDecoder(bytes.NewReader(data)), lines: newLines(data), name: name,
+		positions: map[string]diag.Position{},
+	}
 	s.decoder.UseNumber()
 	s.value("", 0)
 	return s.positions

@@ -91,6 +91,7 @@ func newDrawing(w *Workflow) *drawing {
 			in = sharedPlace
 		case CopyToSharedStorage:
 			out = sharedPlace
+		default:
 		}
 		for _, label := range s.InputLabels() {
 			d.edges = append(d.edges, [2]string{node(in, label), stepNode(s)})

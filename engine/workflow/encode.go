@@ -56,8 +56,9 @@ func Encode(w *Workflow, f Format) ([]byte, error) {
 		return p.out.Bytes(), nil
 	case JSON, YAML, CUE:
 		return encodeJSON(message, f)
+	default:
+		return nil, fmt.Errorf("%q is no workflow format; %s are allowed", f, formatNames())
 	}
-	return nil, fmt.Errorf("%q is no workflow format; %s are allowed", f, formatNames())
 }
 
 func encodeJSON(message proto.Message, f Format) ([]byte, error) {
@@ -180,7 +181,7 @@ func (p *textPrinter) block(name string, m protoreflect.Message) {
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			b.WriteByte('\\')

@@ -18,24 +18,31 @@ type faults struct {
 // full reports whether further diagnostics are dropped. An error has been added then.
 func (f *faults) full() bool { return len(f.list) > maxFaults }
 
-// add appends an error and returns it for more details; the pointer is valid until the next add.
-func (f *faults) add(code diag.Code, path, format string, args ...any) *diag.Diagnostic {
-	if f.full() {
-		return &diag.Diagnostic{}
-	}
-	if len(f.list) == maxFaults {
-		f.list = append(f.list, diag.Diagnostic{Code: diag.CodeRule, Message: fmt.Sprintf("there are more than %d faults; the rest is not listed", maxFaults)})
-		return &diag.Diagnostic{}
-	}
-	f.list = append(f.list, diag.Diagnostic{Code: code, Path: path, Message: fmt.Sprintf(format, args...)})
-	return &f.list[len(f.list)-1]
+// fault is a diagnostic that was just added, for more details.
+type fault struct{ d *diag.Diagnostic }
+
+// hint sets what to do about the fault.
+func (f fault) hint(text string) { f.d.Hint = text }
+
+// add appends an error. Details must be given before the next is added.
+func (f *faults) add(code diag.Code, path, format string, args ...any) fault {
+	return f.append(diag.Diagnostic{Code: code, Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// warn is add with severity Warning.
-func (f *faults) warn(code diag.Code, path, format string, args ...any) *diag.Diagnostic {
-	d := f.add(code, path, format, args...)
-	d.Severity = diag.Warning
-	return d
+// warn appends a warning. Details must be given before the next is added.
+func (f *faults) warn(code diag.Code, path, format string, args ...any) fault {
+	return f.append(diag.Diagnostic{Severity: diag.Warning, Code: code, Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+func (f *faults) append(d diag.Diagnostic) fault {
+	switch {
+	case f.full():
+		return fault{&d}
+	case len(f.list) == maxFaults:
+		d = diag.Diagnostic{Code: diag.CodeRule, Message: fmt.Sprintf("there are more than %d faults; the rest is not listed", maxFaults)}
+	}
+	f.list = append(f.list, d)
+	return fault{&f.list[len(f.list)-1]}
 }
 
 // stepPath returns the path of a step, or of something in it, as the internal schema's JSON has it.

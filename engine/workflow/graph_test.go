@@ -15,8 +15,10 @@ func wired(kinds map[string]workflow.Kind, steps ...string) *workflow.Workflow {
 	for i, text := range steps {
 		id, rest, _ := strings.Cut(text, ":")
 		in, out, _ := strings.Cut(rest, ">")
-		s := workflow.Step{Index: i, ID: id, Party: manifest.DataProvider, Kind: workflow.HybridEncrypt,
-			Inputs: map[string]string{}, Outputs: map[string]string{}}
+		s := workflow.Step{
+			Index: i, ID: id, Party: manifest.DataProvider, Kind: workflow.HybridEncrypt,
+			Inputs: map[string]string{}, Outputs: map[string]string{},
+		}
 		if kind, ok := kinds[id]; ok {
 			s.Kind = kind
 		}
@@ -61,7 +63,7 @@ func TestRuleSets(t *testing.T) {
 			want   string
 		}{{"Kingdom", workflow.KingdomGraph, tc.kingdom}, {"checkpoint", workflow.CheckpointGraph, tc.checkpoint}} {
 			g, err := set.derive(tc.workflow)
-			got := ""
+			var got string
 			if err != nil {
 				got = err.Error()
 			} else {

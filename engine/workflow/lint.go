@@ -88,7 +88,7 @@ func (l *linter) terms() {
 	for _, party := range []manifest.Party{manifest.ModelProvider, manifest.DataProvider} {
 		if len(l.StepsOf(party)) == 0 {
 			l.warn(diag.CodeRisk, "steps", "%s has no step", party).
-				Hint = "without a Kingdom such an exchange never ends: a party without steps writes no checkpoint"
+				hint("without a Kingdom such an exchange never ends: a party without steps writes no checkpoint")
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (l *linter) uniqueness() {
 	for i, s := range l.Steps {
 		if before, ok := first[s.ID]; ok && s.ID != "" {
 			l.add(diag.CodeDuplicate, stepPath(i, "stepId"), "steps %d and %d are both called %q", before, i, shorten(s.ID)).
-				Hint = "step ids name done markers and checkpoint entries: each must be unique"
+				hint("step ids name done markers and checkpoint entries: each must be unique")
 			continue
 		}
 		first[s.ID] = i
@@ -109,7 +109,7 @@ func (l *linter) uniqueness() {
 		for _, p := range all[1:] {
 			l.add(diag.CodeDuplicate, stepPath(p, "outputLabels", keyOf(l.Steps[p].Outputs, label)),
 				"label %q is written by %s and by %s", shorten(label), l.Steps[all[0]].called(), l.Steps[p].called()).
-				Hint = "labels are one name space for both parties and shared storage: prefix private ones, such as edp- and mp-"
+				hint("labels are one name space for both parties and shared storage: prefix private ones, such as edp- and mp-")
 		}
 	}
 	for i, s := range l.Steps {
@@ -130,7 +130,7 @@ func (l *linter) stepID(s Step) {
 	case s.ID == "":
 		l.add(diag.CodeMissing, path, "step %d has no id", s.Index)
 	case problem != "":
-		l.add(diag.CodeValue, path, "step id %q %s", shorten(s.ID), problem).Hint = "the id is part of a blob key"
+		l.add(diag.CodeValue, path, "step id %q %s", shorten(s.ID), problem).hint("the id is part of a blob key")
 	case strings.Contains(s.ID, "/"):
 		l.warn(diag.CodeRisk, path, "step id %q has a slash, which splits the names of its attempts", shorten(s.ID))
 	}

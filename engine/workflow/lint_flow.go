@@ -32,13 +32,13 @@ func (l *linter) flow(s Step) {
 func (l *linter) unwritten(s Step, label, path string) {
 	if s.Kind == CopyFromPreviousExchange {
 		l.warn(diag.CodeRisk, path, "no step writes label %q, which %s copies from the exchange before", shorten(label), s.called()).
-			Hint = "the reference without a Kingdom refuses such a workflow"
+			hint("the reference without a Kingdom refuses such a workflow")
 		return
 	}
-	d := l.add(diag.CodeMissing, path, "%s reads label %q, which no step writes", s.called(), shorten(label))
-	d.Hint = "a blob that the operator provides needs an Input step"
+	f := l.add(diag.CodeMissing, path, "%s reads label %q, which no step writes", s.called(), shorten(label))
+	f.hint("a blob that the operator provides needs an Input step")
 	if len(l.written) <= MaxSteps && !l.full() {
-		d.DidYouMean, _ = diag.Closest(label, l.written)
+		f.d.DidYouMean, _ = diag.Closest(label, l.written)
 	}
 }
 
@@ -50,14 +50,14 @@ func (l *linter) order(s Step, label, path string, producer Step) bool {
 	switch {
 	case s.Kind == CopyFromPreviousExchange:
 		l.warn(diag.CodeRisk, path, "%s copies label %q of the exchange before, which in this exchange is written later", s.called(), shorten(label)).
-			Hint = "the reference can't complete this step after the first date: it also wants the label in the present exchange"
+			hint("the reference can't complete this step after the first date: it also wants the label in the present exchange")
 		return true
 	case l.circular[s.Index] && l.circular[producer.Index]:
 		return false
 	}
 	l.add(diag.CodeRule, path, "%s reads label %q, which %s writes only later (it is step %d, this is step %d)",
 		s.called(), shorten(label), producer.called(), producer.Index, s.Index).
-		Hint = "put the step that writes the label first"
+		hint("put the step that writes the label first")
 	return false
 }
 
@@ -68,13 +68,13 @@ func (l *linter) reach(s Step, label, path string, producer Step) bool {
 		switch {
 		case !shared:
 			l.add(diag.CodeRule, path, "%s imports label %q, which %s writes to private storage", s.called(), shorten(label), producer.called()).
-				Hint = "import the output label of a CopyToSharedStorage step of the other party"
+				hint("import the output label of a CopyToSharedStorage step of the other party")
 		case producer.Party == s.Party:
 			l.add(diag.CodeRule, path, "%s imports label %q, which its own party exports in %s", s.called(), shorten(label), producer.called()).
-				Hint = "the other party imports it; its own party has the blob already"
+				hint("the other party imports it; its own party has the blob already")
 		case producer.Copy != s.Copy:
 			l.add(diag.CodeRule, path, "%s copies label %q as %s, but %s exports it as %s", s.called(), shorten(label), s.Copy, producer.called(), producer.Copy).
-				Hint = "both must be MANIFEST if the label is a manifest of shards, else BLOB"
+				hint("both must be MANIFEST if the label is a manifest of shards, else BLOB")
 		default:
 			return true
 		}
@@ -83,10 +83,10 @@ func (l *linter) reach(s Step, label, path string, producer Step) bool {
 	switch {
 	case shared:
 		l.add(diag.CodeRule, path, "%s reads label %q, which %s writes to shared storage", s.called(), shorten(label), producer.called()).
-			Hint = "only CopyFromSharedStorage reads shared storage: import the label first, and read the imported one"
+			hint("only CopyFromSharedStorage reads shared storage: import the label first, and read the imported one")
 	case producer.Party != s.Party:
 		l.add(diag.CodeRule, path, "%s of %s reads label %q, which is private to %s", s.called(), s.Party, shorten(label), producer.Party).
-			Hint = "export it with CopyToSharedStorage and import it with CopyFromSharedStorage"
+			hint("export it with CopyToSharedStorage and import it with CopyFromSharedStorage")
 	default:
 		return true
 	}
@@ -100,10 +100,10 @@ func (l *linter) content(s Step, key, label, path string) {
 		switch {
 		case have.known && have.sharded && s.Copy == CopyBlob:
 			l.add(diag.CodeRule, path, "%s copies label %q as BLOB, but it is a manifest: its shards would stay behind", s.called(), shorten(label)).
-				Hint = "set label_type: MANIFEST"
+				hint("set label_type: MANIFEST")
 		case have.known && !have.sharded && s.Copy == CopyManifest:
 			l.add(diag.CodeRule, path, "%s copies label %q as MANIFEST, but it is one blob", s.called(), shorten(label)).
-				Hint = "set label_type: BLOB"
+				hint("set label_type: BLOB")
 		}
 		return
 	}
@@ -170,6 +170,7 @@ func (l *linter) origin(label string) (source string, made blob) {
 		return "", blob{}
 	case CopyFromSharedStorage, CopyToSharedStorage:
 		return copied(s), blob{}
+	default:
 	}
 	out, ok := l.specs[s.Index].Output(keyOf(s.Outputs, label))
 	return "", blob{content: out.Content, sharded: out.Sharded, exposure: out.Exposure, known: ok}
@@ -199,12 +200,13 @@ func (l *linter) export(s Step) {
 		content = "private data"
 	}
 	switch l.blob(source).exposure {
+	case Shareable:
 	case Secret:
 		l.add(diag.CodeRule, stepPath(s.Index, "inputLabels"), text, s.called(), shorten(source), content, s.Party).
-			Hint = "a private key in shared storage protects nothing; share the public one, or encrypt it first"
+			hint("a private key in shared storage protects nothing; share the public one, or encrypt it first")
 	case Sensitive:
 		l.warn(diag.CodeRisk, stepPath(s.Index, "inputLabels"), text, s.called(), shorten(source), content, s.Party).
-			Hint = "the partner, and everyone with access to shared storage, can read it; HybridEncrypt hides it from the latter"
+			hint("the partner, and everyone with access to shared storage, can read it; HybridEncrypt hides it from the latter")
 	}
 }
 
@@ -304,7 +306,7 @@ func (l *linter) reportCircle(circle []int) {
 	}
 	l.add(diag.CodeCycle, stepPath(circle[0], "inputLabels"), "steps wait for each other: %s %q",
 		strings.Join(chain, " "), shorten(l.Steps[circle[0]].ID)).
-		Hint = "no step of the circle can ever start; one of them reads a wrong label"
+		hint("no step of the circle can ever start; one of them reads a wrong label")
 }
 
 func (l *linter) labelBetween(step, producer int) string {

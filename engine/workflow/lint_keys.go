@@ -17,26 +17,24 @@ func (l *linter) inputKeys(s Step) {
 		l.warn(diag.CodeRisk, stepPath(s.Index, "party"), "%s (%s) is usually a step of %s", s.called(), s.Kind, spec.Party)
 	}
 	switch spec.Rule {
+	case ExtraInputsWait:
+		for _, key := range l.keys(s, "input", path, spec.Inputs, s.Inputs) {
+			l.warn(diag.CodeUnknown, stepPath(s.Index, "inputLabels", key),
+				"%s (%s) does not read input %q: it only waits for label %q", s.called(), s.Kind, shorten(key), shorten(s.Inputs[key]))
+		}
 	case NoInputs:
 		if len(keys) > 0 {
 			l.add(diag.CodeRule, path, "%s (%s) has inputs: %s; none are allowed", s.called(), s.Kind, enumerate(keys)).
-				Hint = "the reference refuses to run such a step; a step that must wait needs another way to wait"
+				hint("the reference refuses to run such a step; a step that must wait needs another way to wait")
 		}
-		return
 	case OneInputAndCertificate:
 		keys = slices.DeleteFunc(keys, func(key string) bool { return key == CertificateLabel })
 		fallthrough
 	case OneInput:
 		if len(keys) != 1 {
 			l.add(diag.CodeRule, path, "%s (%s) has %d inputs; exactly one is allowed", s.called(), s.Kind, len(keys)).
-				Hint = "one copy step copies one label"
-			return
+				hint("one copy step copies one label")
 		}
-		return
-	}
-	for _, key := range l.keys(s, "input", path, spec.Inputs, s.Inputs) {
-		l.warn(diag.CodeUnknown, stepPath(s.Index, "inputLabels", key),
-			"%s (%s) does not read input %q: it only waits for label %q", s.called(), s.Kind, shorten(key), shorten(s.Inputs[key]))
 	}
 }
 
@@ -53,7 +51,7 @@ func (l *linter) outputKeys(s Step) {
 	for _, key := range l.keys(s, "output", path, spec.Outputs, s.Outputs) {
 		l.add(diag.CodeUnknown, stepPath(s.Index, "outputLabels", key),
 			"%s (%s) has no output %q; %s", s.called(), s.Kind, shorten(key), allowed(spec.Outputs)).
-			Hint = "nothing would ever be written to its label"
+			hint("nothing would ever be written to its label")
 	}
 }
 
@@ -70,12 +68,12 @@ func (l *linter) keys(s Step, side, path string, want []Label, got map[string]st
 		if _, ok := got[label.Key]; ok || label.Optional {
 			continue
 		}
-		d := l.add(diag.CodeMissing, path+"."+pathName(label.Key), "%s (%s) lacks %s %q", s.called(), s.Kind, side, label.Key)
-		d.Hint = allowed(want)
+		hint := allowed(want)
 		if wrong, ok := diag.Closest(label.Key, strange); ok {
-			d.Hint = "it has " + quoteShort(wrong) + ": perhaps misspelt"
+			hint = "it has " + quoteShort(wrong) + ": perhaps misspelt"
 			strange = slices.DeleteFunc(strange, func(key string) bool { return key == wrong })
 		}
+		l.add(diag.CodeMissing, path+"."+pathName(label.Key), "%s (%s) lacks %s %q", s.called(), s.Kind, side, label.Key).hint(hint)
 	}
 	return strange
 }

@@ -49,6 +49,7 @@ func (l *linter) settings(s Step) {
 		q := m.GetWriteEventsToBigQueryStep()
 		l.table(s, q.GetProjectId(), q.GetDatasetId(), "tableId", q.GetTableId(),
 			q.GetKeyColumnName(), q.GetEventDataColumnName(), q.GetDateColumnName())
+	default: // no settings, or none that could be wrong
 	}
 }
 
@@ -90,7 +91,7 @@ func (l *linter) shape(s Step, shards, buckets int32) {
 	if int64(p.GetNumberOfBucketsPerShard()) != want {
 		l.add(diag.CodeRule, l.settingPath(s, "bucketsPerShard"),
 			"%s has %d buckets per shard, and %d in its parameters; %d is allowed there", s.called(), buckets, p.GetNumberOfBucketsPerShard(), want).
-			Hint = reason
+			hint(reason)
 	}
 }
 
@@ -101,7 +102,7 @@ func (l *linter) parameters(s Step) {
 	packed := packedParameters(s.Message)
 	switch {
 	case packed == nil:
-		l.add(diag.CodeMissing, path, "%s has no parameters", s.called()).Hint = "a " + ParametersType + " is needed"
+		l.add(diag.CodeMissing, path, "%s has no parameters", s.called()).hint("a " + ParametersType + " is needed")
 		return
 	case s.Parameters == nil:
 		l.add(diag.CodeValue, path, "parameters of %s hold %q, or are damaged; %s is allowed", s.called(), shorten(packed.GetTypeUrl()), ParametersType)
@@ -119,8 +120,11 @@ func (l *linter) parameters(s Step) {
 		name  string
 		value int32
 	}{
-		{"logDegree", c.GetLogDegree()}, {"logT", c.GetLogT()}, {"variance", c.GetVariance()},
-		{"levelsOfRecursion", c.GetLevelsOfRecursion()}, {"logDecompositionModulus", c.GetLogDecompositionModulus()},
+		{"logDegree", c.GetLogDegree()},
+		{"logT", c.GetLogT()},
+		{"variance", c.GetVariance()},
+		{"levelsOfRecursion", c.GetLevelsOfRecursion()},
+		{"logDecompositionModulus", c.GetLogDecompositionModulus()},
 	} {
 		if setting.value < 1 {
 			l.add(diag.CodeValue, path+".cryptoParameters."+setting.name, "%s of %s is %d; at least 1 is allowed", setting.name, s.called(), setting.value)
@@ -139,6 +143,7 @@ func (l *linter) agreement() {
 			build = s
 		case ExecutePrivateMembershipQueries:
 			execute = s
+		default:
 		}
 		if s.Parameters == nil {
 			continue
@@ -147,7 +152,7 @@ func (l *linter) agreement() {
 			first = s
 		} else if what := differ(first.Parameters, s.Parameters); what != "" {
 			l.add(diag.CodeRule, l.settingPath(*s, "parameters"), "%s and %s have different %s", first.called(), s.called(), what).
-				Hint = "results can be decrypted only with the parameters that keys and queries were made with"
+				hint("results can be decrypted only with the parameters that keys and queries were made with")
 		}
 	}
 	if build == nil || execute == nil {
@@ -157,7 +162,7 @@ func (l *linter) agreement() {
 	if b.GetShardCount() != e.GetShardCount() || b.GetBucketsPerShard() != e.GetBucketsPerShard() {
 		l.add(diag.CodeRule, stepPath(execute.Index, jsonName(execute.Kind)), "%s has %s, but %s has %s",
 			build.called(), cut(b.GetShardCount(), b.GetBucketsPerShard()), execute.called(), cut(e.GetShardCount(), e.GetBucketsPerShard())).
-			Hint = "both parties must cut the key space alike"
+			hint("both parties must cut the key space alike")
 	}
 	if b.GetAddPaddingQueries() && b.GetQueriesPerShard() > e.GetMaxQueriesPerShard() {
 		l.add(diag.CodeRule, l.settingPath(*execute, "maxQueriesPerShard"),

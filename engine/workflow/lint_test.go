@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,8 +50,10 @@ var spoils = []struct {
 	spoil func(t *testing.T, w *internalpb.ExchangeWorkflow)
 	want  []string
 }{
-	{"empty step id", func(t *testing.T, w *internalpb.ExchangeWorkflow) { stepByID(t, w, "double-blind").StepId = "" },
-		[]string{`error missing steps[21].stepId: step 21 has no id`}},
+	{
+		"empty step id", func(t *testing.T, w *internalpb.ExchangeWorkflow) { stepByID(t, w, "double-blind").StepId = "" },
+		[]string{`error missing steps[21].stepId: step 21 has no id`},
+	},
 	{"step id twice", func(t *testing.T, w *internalpb.ExchangeWorkflow) {
 		stepByID(t, w, "double-blind").StepId = "single-blind"
 	}, []string{`error duplicate steps[21].stepId: steps 17 and 21 are both called "single-blind"`}},
@@ -324,12 +327,14 @@ func TestLintOfAHugeMessIsBounded(t *testing.T) {
 	w := full(t)
 	w.Steps = nil
 	for i := range workflow.MaxSteps {
-		s := &step{StepId: fmt.Sprint("s", i), Party: internalpb.ExchangeWorkflow_MODEL_PROVIDER,
+		s := &step{
+			StepId: fmt.Sprint("s", i), Party: internalpb.ExchangeWorkflow_MODEL_PROVIDER,
 			InputLabels: map[string]string{}, OutputLabels: map[string]string{},
-			Step: &internalpb.ExchangeWorkflow_Step_HybridEncryptStep_{HybridEncryptStep: &internalpb.ExchangeWorkflow_Step_HybridEncryptStep{}}}
-		for j := range workflow.MaxLabels {
-			s.InputLabels[fmt.Sprint(j)] = fmt.Sprint("label-", (i*7+j*13)%workflow.MaxSteps, "-", j)
-			s.OutputLabels[fmt.Sprint(j)] = fmt.Sprint("label-", i, "-", j)
+			Step: &internalpb.ExchangeWorkflow_Step_HybridEncryptStep_{HybridEncryptStep: &internalpb.ExchangeWorkflow_Step_HybridEncryptStep{}},
+		}
+		for j := range workflow.MaxLabels / 4 {
+			s.InputLabels[strconv.Itoa(j)] = fmt.Sprint("label-", (i*7+j*13)%workflow.MaxSteps, "-", j)
+			s.OutputLabels[strconv.Itoa(j)] = fmt.Sprint("label-", i, "-", j)
 		}
 		w.Steps = append(w.Steps, proto.CloneOf(s))
 	}

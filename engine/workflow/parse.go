@@ -41,7 +41,7 @@ func Parse(received []byte, options ParseOptions) (*Document, diag.List) {
 	if d.Format == Auto {
 		format, why := Detect(received, options.Name)
 		if d.Format = format; format == Auto {
-			f.add(diag.CodeSyntax, "", "%s", why).Hint = "say which format it is"
+			f.add(diag.CodeSyntax, "", "%s", why).hint("say which format it is")
 			return d, d.place(f.list)
 		}
 	}

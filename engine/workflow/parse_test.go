@@ -23,12 +23,16 @@ func TestParseFaultsOfText(t *testing.T) {
 	}{
 		{"empty", "w.textproto", "", []string{"error syntax w.textproto: the workflow is empty; hint: say which format it is"}},
 		{"prose", "w", "hello world", []string{"error syntax w: can't tell the format"}},
-		{"unknown field", "w.textproto", ids + "steps {\n  step_id: \"a\"\n  partty: DATA_PROVIDER\n}\n",
-			[]string{"error unknown-setting w.textproto:4:3: unknown field: partty; did you mean party?"}},
+		{
+			"unknown field", "w.textproto", ids + "steps {\n  step_id: \"a\"\n  partty: DATA_PROVIDER\n}\n",
+			[]string{"error unknown-setting w.textproto:4:3: unknown field: partty; did you mean party?"},
+		},
 		{"unbalanced", "w.textproto", ids + "steps {\n", []string{"error syntax w.textproto: "}},
 		{"enum value", "w.textproto", ids + "steps { party: NOBODY }\n", []string{"error syntax w.textproto:2:16: invalid value for enum type: NOBODY"}},
-		{"Any of a type that does not belong", "w.textproto", ids + "steps { step_id: \"a\" generate_serialized_rlwe_key_pair_step { parameters { [type.googleapis.com/google.type.Date] { year: 1 } } } }\n",
-			[]string{"error syntax w.textproto:2:76: unable to resolve"}},
+		{
+			"Any of a type that does not belong", "w.textproto", ids + "steps { step_id: \"a\" generate_serialized_rlwe_key_pair_step { parameters { [type.googleapis.com/google.type.Date] { year: 1 } } } }\n",
+			[]string{"error syntax w.textproto:2:76: unable to resolve"},
+		},
 		{"no step type, no party", "w.textproto", ids + "\nsteps {\n  step_id: \"a\"\n}\n", []string{
 			`error bad-value w.textproto:3:1: steps[0].party: step "a" has party PARTY_UNSPECIFIED; MODEL_PROVIDER or DATA_PROVIDER are allowed`,
 			`error missing w.textproto:3:1: steps[0]: step "a" has no step type that this program knows; hint: set exactly one of the ..._step fields`,
@@ -47,7 +51,8 @@ func TestParseFaultsOfText(t *testing.T) {
 		}},
 		{"JSON", "w.json", "{\n  \"steps\": [{\"stepId\": \"a\", \"prty\": 1}]\n}", []string{"error unknown-setting w.json:2:29: unknown field \"prty\"; did you mean party?"}},
 		{"JSON step", "w.json", "{\"exchangeIdentifiers\": {\"sharedStorageOwner\": 1},\n\"steps\": [\n  {\"stepId\": \"a\", \"party\": 1}]}", []string{
-			`error missing w.json:3:3: steps[0]: step "a" has no step type`}},
+			`error missing w.json:3:3: steps[0]: step "a" has no step type`,
+		}},
 		{"YAML syntax", "w.yaml", "steps:\n  - a: [\n", []string{"error syntax w.yaml"}},
 		{"YAML key twice", "w.yaml", "steps: []\nsteps: []\n", []string{`error duplicate w.yaml:2:1: key "steps" is given twice`}},
 		{"YAML unknown field", "w.yaml", "steps:\n  - stepId: a\n    prty: DATA_PROVIDER\n", []string{`error unknown-setting w.yaml:3:5: steps[0].prty: unknown field "prty"; did you mean party?`}},

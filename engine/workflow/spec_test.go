@@ -39,9 +39,10 @@ func TestStepTable(t *testing.T) {
 			name += " (authorized view)"
 		}
 		party := "either party"
-		if spec.Party == manifest.ModelProvider {
+		switch spec.Party {
+		case manifest.ModelProvider:
 			party = "model provider"
-		} else if spec.Party == manifest.DataProvider {
+		case manifest.DataProvider:
 			party = "data provider"
 		}
 		fmt.Fprintf(&b, "%d %s: %s, %s%s\n", int32(spec.Kind), name, party, spec.Work, map[workflow.InputRule]string{

@@ -31,7 +31,7 @@ func packedParameters(s *internalpb.ExchangeWorkflow_Step) *anypb.Any {
 func warnUnknownFields(f *faults, m protoreflect.Message) {
 	if n := unknownBytes(m); n > 0 {
 		f.warn(diag.CodeUnknown, "", "the workflow has %d bytes of fields that this program does not know", n).
-			Hint = "the partner may use a newer version; ask what the fields mean before running the workflow"
+			hint("the partner may use a newer version; ask what the fields mean before running the workflow")
 	}
 }
 
