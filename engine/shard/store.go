@@ -108,19 +108,19 @@ const checkParallel = 16
 // names the first one that is missing, and how many are.
 func Check(ctx context.Context, store *blob.Store, n Name) error {
 	absent := make([]bool, n.Count)
-	group, ctx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(checkParallel)
 	for i, key := range n.Shards() {
-		if ctx.Err() != nil {
+		if groupCtx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			ok, err := store.Exists(ctx, key)
+			ok, err := store.Exists(groupCtx, key)
 			absent[i] = !ok
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
 		return err
 	}
 	first, missing := -1, 0
