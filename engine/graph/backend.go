@@ -61,7 +61,11 @@ func notInBuild(kind provider.Kind, b manifest.Backend, name string, has []strin
 	if list == "" {
 		list = "none"
 	}
-	d := b.Fault(diag.CodeNotInBuild, fmt.Sprintf("this build has no %s %q; it has: %s", word, visible(name), list))
+	var at []string
+	if b.Name == "custom" {
+		at = []string{"name"}
+	}
+	d := b.Fault(diag.CodeNotInBuild, fmt.Sprintf("this build has no %s %q; it has: %s", word, visible(name), list), at...)
 	d.DidYouMean, _ = diag.Closest(name, has)
 	d.Hint = "panelmatch providers lists what a build has; a build of your own can have more"
 	return d
@@ -78,6 +82,7 @@ type resolved[T io.Closer] struct {
 // resolveBackend finds the factory of b and lets it read the settings. It
 // returns false, with the faults reported, if there is none or it refuses.
 func resolveBackend[T io.Closer](r *resolver, kind provider.Kind, fs []provider.Factory[T], b manifest.Backend, sc provider.Scope) (resolved[T], bool) {
+	given := b
 	if own, ok := b.Custom(); ok {
 		b = own
 	}
@@ -88,7 +93,10 @@ func resolveBackend[T io.Closer](r *resolver, kind provider.Kind, fs []provider.
 		for i, f := range fs {
 			has[i] = f.Name
 		}
-		r.report(notInBuild(kind, b, name, has))
+		if kind == provider.KindCoordinator {
+			has = append(has, checkpointName) // the engine's own
+		}
+		r.report(notInBuild(kind, given, name, has))
 		return resolved[T]{name: name}, false
 	}
 	res, diags := f.Resolve(b, sc)
@@ -149,7 +157,10 @@ func canonicalValue(b manifest.Backend, v cue.Value, path []string, skip string)
 			if len(path) == 0 && name == skip {
 				continue
 			}
-			out[name] = canonicalValue(b, fields.Value(), append(slices.Clone(path), name), "")
+			value := canonicalValue(b, fields.Value(), append(slices.Clone(path), name), "")
+			if value != "" { // an option that is empty by default is as good as absent
+				out[name] = value
+			}
 		}
 		return out
 	case cue.ListKind:

@@ -51,6 +51,31 @@ func (g *Graph) drawn() []*node {
 	return g.nodes
 }
 
+// shownNeeds returns the needs of n that a drawing shows: not those which say
+// nothing of their own and follow from another need.
+func (g *Graph) shownNeeds(n *node) []Need {
+	if _, ok := g.order(); !ok {
+		return n.Needs // in a circle everything follows from everything
+	}
+	implied := map[string]bool{}
+	for _, id := range n.neededIDs() {
+		if through := g.byID[id]; through != nil && through != n {
+			for deep := range g.reach(through) {
+				if deep != through && deep != n {
+					implied[deep.ID] = true
+				}
+			}
+		}
+	}
+	out := make([]Need, 0, len(n.Needs))
+	for _, need := range n.Needs {
+		if need.As != "" || !implied[need.ID] {
+			out = append(out, need)
+		}
+	}
+	return out
+}
+
 // WriteDOT writes the graph in the language of Graphviz, for `dot -Tsvg`. An
 // arrow leads from a node to what it needs; dashed nodes are known at run time.
 func (g *Graph) WriteDOT(w io.Writer) error {
@@ -75,7 +100,7 @@ func (g *Graph) WriteDOT(w io.Writer) error {
 			dotQuote(n.ID), dotLabel(n), l.shape, style, l.fill, l.border, font)
 	}
 	for _, n := range g.drawn() {
-		for _, need := range n.Needs {
+		for _, need := range g.shownNeeds(n) {
 			fmt.Fprintf(&b, "  %s -> %s", dotQuote(n.ID), dotQuote(need.ID))
 			if need.As != "" {
 				fmt.Fprintf(&b, " [label=%s]", dotQuote(need.As))
@@ -138,7 +163,7 @@ func (g *Graph) WriteMermaid(w io.Writer) error {
 		fmt.Fprintf(&b, "  n%d%s\"%s\"%s:::%s\n", i, l.open, label, l.shut, mermaidClass(n))
 	}
 	for _, n := range nodes {
-		for _, need := range n.Needs {
+		for _, need := range g.shownNeeds(n) {
 			to, ok := names[need.ID]
 			if !ok {
 				to = fmt.Sprintf("n%d", len(names))

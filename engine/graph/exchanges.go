@@ -81,7 +81,6 @@ func (r *resolver) coordinator() *checkpointSettings {
 	n.use(b.Path)
 	if b.Name != checkpointName {
 		n.Label = "hands out steps"
-		// A build whose table has no other coordinator still has the engine's own.
 		res, ok := resolveBackend(r, provider.KindCoordinator, r.t.Coordinator, b, scope{r, n})
 		n.Provider, n.Attributes = visible(res.name), res.Attributes
 		if ok {

@@ -223,6 +223,9 @@ func (r *resolver) developmentOnly() {
 		return
 	}
 	for _, n := range r.g.nodes {
+		if n.open == nil {
+			continue // the provider has said so itself
+		}
 		d := diag.Diagnostic{Code: diag.CodeGraph, Path: n.path(), Pos: n.Pos}
 		switch {
 		case n.Kind == KindKMS && n.Provider == "local":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/panelmatch/panelmatch/engine/provider"
@@ -39,7 +40,7 @@ func (g *Graph) WriteText(w io.Writer) error {
 	return err
 }
 
-// tops returns the nodes that no other node needs, in the order of addition.
+// tops returns the nodes that no other node needs: the daemon, then the others in the order of addition.
 func (g *Graph) tops() []*node {
 	needed := map[string]bool{}
 	for _, n := range g.nodes {
@@ -53,6 +54,15 @@ func (g *Graph) tops() []*node {
 			out = append(out, n)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b *node) int {
+		switch {
+		case a.Kind == KindDaemon && b.Kind != KindDaemon:
+			return -1
+		case a.Kind != KindDaemon && b.Kind == KindDaemon:
+			return 1
+		}
+		return 0
+	})
 	return out
 }
 
@@ -98,9 +108,10 @@ func (t *textTree) children(n *node, indent string) {
 		return
 	}
 	t.drawn[n] = true
-	for i, need := range n.Needs {
+	needs := t.g.shownNeeds(n)
+	for i, need := range needs {
 		branch, more := "├── ", "│   "
-		if i == len(n.Needs)-1 {
+		if i == len(needs)-1 {
 			branch, more = "└── ", "    "
 		}
 		child := t.g.byID[need.ID]
