@@ -135,7 +135,8 @@ type Diagnostic struct {
 	Source string `json:"source,omitempty"`
 	// Span is the number of characters from Pos.Column on that the fault is about; 0 means one.
 	Span int `json:"span,omitempty"`
-	// Caret is the column of the fault in Source if masking moved it; 0 if it is Pos.Column.
+	// Caret is the column of the fault in Source if masking moved it; 0 if it is Pos.Column, negative if
+	// there is none.
 	Caret int `json:"caret,omitempty"`
 }
 

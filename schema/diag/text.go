@@ -158,7 +158,7 @@ func (t *textWriter) source(d Diagnostic) {
 		return
 	}
 	column := d.Pos.Column
-	if d.Caret > 0 {
+	if d.Caret != 0 {
 		column = d.Caret
 	}
 	text, caret, span := crop(printable(d.Source), column, d.Span)

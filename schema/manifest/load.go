@@ -68,8 +68,8 @@ type loader struct {
 	reported map[string]bool
 	// strays are the maps in which an unknown key was dropped: it may have been meant as any of its settings.
 	strays map[string]bool
-	total    int
-	failed   bool // a layer could not be read or parsed
+	total  int
+	failed bool // a layer could not be read or parsed
 }
 
 // layered is one parsed source on its way into the merge.
@@ -152,7 +152,7 @@ func (l *loader) readFile(name, kind string, layer int) *layered {
 		l.failed = true
 		l.diags = append(l.diags, diag.Diagnostic{
 			Code: diag.CodeRead, Pos: diag.Position{File: name, Layer: layer},
-			Message: fmt.Sprintf("has the extension %s, which no manifest has", filepath.Ext(name)),
+			Message: fmt.Sprintf("the file has the extension %s, which no manifest has", filepath.Ext(name)),
 			Allowed: manifestExtensions(),
 		})
 		return nil
@@ -194,6 +194,7 @@ func (l *loader) parse(src *source, data []byte) *node {
 		l.failed = l.failed || d.Code == diag.CodeSyntax
 		if d.Path != "" {
 			l.mark(d.Path)
+			l.marks[d.Path] = true
 		}
 	}
 	l.failed = l.failed || n == nil
@@ -203,7 +204,7 @@ func (l *loader) parse(src *source, data []byte) *node {
 	if n != nil && n.kind != mapNode && src.format != assignment {
 		l.failed = true
 		l.diags = append(l.diags, diag.Diagnostic{
-			Code: diag.CodeKind, Pos: n.val, Message: "must be a map of settings, found " + n.kind.String(),
+			Code: diag.CodeKind, Pos: n.val, Message: "the file must be a map of settings; found " + n.kind.String(),
 			Hint: "a manifest begins with `apiVersion: panelmatch/v1`",
 		})
 		src.unparsed = true
@@ -217,14 +218,14 @@ func (l *loader) mark(path string) { l.reported[path] = true }
 
 func (l *loader) unread(name string, layer int, err error) {
 	l.failed = true
-	message, hint := "can't be read: "+plain(err), ""
+	message, hint := "this can't be read: "+plain(err), ""
 	switch {
 	case errors.Is(err, errTooLarge):
-		message = plain(err)
+		message = "the file " + plain(err)
 	case errors.Is(err, fs.ErrNotExist):
-		message, hint = "does not exist", "check the name, and the directory that it is relative to"
+		message, hint = "this does not exist", "check the name, and the directory that it is relative to"
 	case errors.Is(err, fs.ErrPermission):
-		message, hint = "can't be read: permission denied", "let the user who runs this read it"
+		message, hint = "this can't be read: permission denied", "let the user who runs this read it"
 	}
 	l.diags = append(l.diags, diag.Diagnostic{
 		Code: diag.CodeRead, Pos: diag.Position{File: name, Layer: layer}, Message: message, Hint: hint,
@@ -252,7 +253,7 @@ func (l *loader) readOverrides(layer int) []*layered {
 		case e.IsDir(), !isManifestName(e.Name()):
 			l.diags = append(l.diags, diag.Diagnostic{
 				Severity: diag.Warning, Code: diag.CodeLayer, Pos: diag.Position{File: name, Layer: layer},
-				Message: "is ignored: an override is a file <recurring exchange id>.yaml",
+				Message: "the file is ignored: an override is a file <recurring exchange id>.yaml",
 				Allowed: manifestExtensions(),
 			})
 			continue
@@ -265,7 +266,7 @@ func (l *loader) readOverrides(layer int) []*layered {
 			l.failed = true
 			l.diags = append(l.diags, diag.Diagnostic{
 				Code: diag.CodeDuplicate, Pos: diag.Position{File: name, Layer: layer},
-				Message: "is the second file for the exchange " + id,
+				Message: "this is the second file for the exchange " + id,
 				Hint:    "keep one of the two",
 				Related: []diag.Related{{Pos: diag.Position{File: other}, Message: "the first one"}},
 			})
@@ -407,7 +408,7 @@ func (l *loader) readSet(layer int) []*layered {
 			l.failed = true
 			src.lines = nil // it may be anything
 			l.diags = append(l.diags, diag.Diagnostic{
-				Code: diag.CodeSyntax, Pos: src.pos(0, 0), Message: "has no =", Hint: "write --set path=value, such as --set run.pollInterval=30s",
+				Code: diag.CodeSyntax, Pos: src.pos(0, 0), Message: "the assignment has no =", Hint: "write --set path=value, such as --set run.pollInterval=30s",
 			})
 			continue
 		}
@@ -465,7 +466,7 @@ func (l *loader) setPath(src *source, name string) ([]string, bool) {
 	}
 	d := diag.Diagnostic{
 		Code: diag.CodeSyntax, Pos: src.pos(0, 1), Span: src.valueAt - 2,
-		Message: "is no path of a setting",
+		Message: "this is no path of a setting",
 		Hint:    "keys are separated by dots; put a key with other characters than letters, digits and underscores in double quotes: --set 'exchanges.\"rx-1\".shared=...'",
 	}
 	if better := quoteKeys(name); better != "" {
@@ -477,7 +478,7 @@ func (l *loader) setPath(src *source, name string) ([]string, bool) {
 
 // quoteKeys puts quotes where a path needs them, if that is all it needs.
 func quoteKeys(name string) string {
-	if strings.ContainsAny(name, `"[]`) {
+	if strings.ContainsFunc(name, func(r rune) bool { return r != '.' && r != '-' && !plainKey("_"+string(r)) }) {
 		return ""
 	}
 	parts := strings.Split(name, ".")
@@ -516,7 +517,8 @@ func (l *loader) assignment(src *source, path []string, value string) *layered {
 		l.failed = true
 		for _, x := range p.diags {
 			l.diags = append(l.diags, diag.Diagnostic{
-				Code: x.Code, Path: show(path), Pos: at, Message: x.Message, Hint: x.Hint,
+				Code: x.Code, Path: show(path), Pos: at, Hint: x.Hint,
+				Message: strings.Replace(x.Message, "the file ", "the value ", 1),
 			})
 		}
 		src.secrets[1] = append(src.secrets[1], span{column: src.valueAt})

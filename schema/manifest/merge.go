@@ -296,16 +296,32 @@ func (m *merger) wholeValue(y *layered, i int, at *node) {
 	m.l.fault(y.path, diag.Diagnostic{
 		Code: diag.CodeLayer, Pos: y.tree.key, Span: y.tree.keySpan,
 		Message: fmt.Sprintf("can't be set, because %s is %s", whole, found(at)),
-		Hint:    fmt.Sprintf("set the whole value: --set '%s={...}'", whole),
+		Hint:    fmt.Sprintf("set the whole value: --set '%s={%s...}'", whole, m.longForm(y.path[:i])),
 		Related: []diag.Related{{Pos: at.key, Message: whole + " is set here"}},
 	})
+}
+
+// longForm begins the long form of a value: "url: ..., ".
+func (m *merger) longForm(path []string) string {
+	d, _ := m.l.view.root.below(path...)
+	if d == nil {
+		return ""
+	}
+	b := mapBranch(d)
+	b.expand()
+	for _, name := range b.names {
+		if b.fields[name].required {
+			return name + ": ..., "
+		}
+	}
+	return ""
 }
 
 func (m *merger) outOfRange(y *layered, i, length int) {
 	m.l.fault(y.path, diag.Diagnostic{
 		Code: diag.CodeLayer, Pos: y.tree.key, Span: y.tree.keySpan,
 		Message: fmt.Sprintf("can't be set, because %s has %d elements", show(y.path[:i]), length),
-		Hint:    fmt.Sprintf("elements count from 0; %d appends one", length),
+		Hint:    fmt.Sprintf("elements count from 0; %s[%d] appends one", show(y.path[:i]), length),
 	})
 }
 

@@ -60,7 +60,7 @@ func (p *parser) parse(data []byte) (n *node) {
 // checkText refuses what no text file contains.
 func (p *parser) checkText(data []byte) bool {
 	if !utf8.Valid(data) {
-		p.syntax(0, 0, "is not UTF-8 text", "")
+		p.syntax(0, 0, "the file is not UTF-8 text", "")
 		return false
 	}
 	// Brackets nest no deeper than a manifest can; a parser that recurses must not see a million.
@@ -76,7 +76,7 @@ func (p *parser) checkText(data []byte) bool {
 			depth--
 		}
 		if depth > 10*maxDepth {
-			p.syntax(0, 0, "is nested too deeply", "")
+			p.syntax(0, 0, "the file is nested too deeply", "")
 			return false
 		}
 	}
@@ -98,7 +98,7 @@ func (p *parser) document(f *ast.File) *node {
 			if l, ok := e.Expr.(*ast.ListLit); ok && len(l.Elts) > 1 && p.isStream() {
 				p.diags = append(p.diags, diag.Diagnostic{
 					Code: diag.CodeSyntax, Pos: p.position(l.Elts[1], start),
-					Message: "holds more than one YAML document",
+					Message: "the file holds more than one YAML document",
 					Hint:    "remove the --- in between, or give each document as a file of its own",
 				})
 				return nil
@@ -287,45 +287,74 @@ func (p *parser) yamlError(err error) {
 		message = m[2]
 	}
 	message = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(message, ":"), "yaml:"))
+	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
+		line = p.lineOf("*" + m[1])
+	}
 	for _, h := range yamlHints {
-		if strings.Contains(message, h.needle) {
-			p.syntax(line, 0, h.message, h.hint)
+		if !strings.Contains(message, h.needle) {
+			continue
+		}
+		if h.fromZero {
+			line++ // the parser counts these lines from zero
+		}
+		if indent, _, _ := strings.Cut(strings.TrimLeft(p.src.line(p.src.pos(line, 1)), " "), "x"); strings.HasPrefix(indent, "\t") {
+			p.syntax(line, 0, "the file is not YAML: this line is indented with a tab", "indent with spaces")
 			return
 		}
+		p.syntax(line, 0, "the file "+h.message, h.hint)
+		return
 	}
 	// What else there is may quote a value.
-	p.syntax(line, 0, "is not YAML: "+quoted.ReplaceAllString(message, `"…"`), "")
+	p.syntax(line, 0, "the file is not YAML: "+quoted.ReplaceAllString(message, `"…"`), "")
+}
+
+var unknownAnchor = regexp.MustCompile(`unknown anchor '([^']+)'`)
+
+// lineOf returns the first line that contains the text, or 0.
+func (p *parser) lineOf(text string) int {
+	for i, l := range p.src.lines {
+		if strings.Contains(l, text) {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // yamlHints translates the complaints that people meet.
 var yamlHints = []struct {
 	needle, message, hint string
+	fromZero              bool
 }{
 	{"cannot start any token", "is not YAML: a value can't begin with this character",
-		"indent with spaces, not tabs; put a value that begins with @, ` or % in quotes"},
+		"put a value that begins with @, ` or % in quotes", false},
 	{"mapping values are not allowed", "is not YAML: a colon follows where none can be",
-		"check the indentation of this line and the one above; put a value that contains `: ` in quotes"},
-	{"did not find expected key", "is not YAML: a key should be here",
-		"keys of one map begin in the same column; look for a missing quote or brace above"},
+		"check the indentation of this line and the one above; put a value that contains `: ` in quotes", false},
+	{"did not find expected key", "is not YAML: the map that begins in this line goes wrong further down",
+		"keys of one map begin in the same column; look for a wrong indentation, a missing colon or a missing quote below", true},
 	{"could not find expected ':'", "is not YAML: a key is not followed by a colon",
-		"write `key: value`; look at this line and the one above"},
-	{"did not find expected '-' indicator", "is not YAML: a list's elements are not in one column",
-		"begin each element with a dash in the same column"},
-	{"did not find expected ',' or", "is not YAML: a comma or a closing bracket is missing",
-		"look for an unclosed { or [ at or above this line"},
-	{"found unexpected end of stream", "is not YAML: a quote is never closed", "look for a quote without its partner"},
+		"write `key: value`; look at this line and the one above", false},
+	{"did not find expected '-' indicator", "is not YAML: the list that begins in this line goes wrong further down",
+		"begin each element with a dash in the same column", true},
+	{"did not find expected ',' or", "is not YAML: a { or [ of this line is never closed, or a comma is missing behind it",
+		"close it, or put a value that contains `: ` in quotes", true},
+	{"did not find expected node content", "is not YAML: a value is missing behind a comma, colon or bracket", "", true},
+	{"did not find expected <document start>", "is not YAML: something stands behind the end of the document",
+		"keys of the top level begin in the first column", true},
+	{"did not find expected alphabetic or numeric character", "is not YAML: a & or * is not followed by a name",
+		"put a value that begins with & or * in quotes", false},
+	{"found unexpected end of stream", "is not YAML: a quote is never closed", "look for a quote without its partner", false},
 	{"found unknown escape character", "is not YAML: a backslash in double quotes begins no known escape",
-		"use single quotes to have backslashes stand for themselves"},
-	{"unknown anchor", "refers to a YAML anchor that does not exist", "an alias *name needs an earlier &name"},
-	{"contains itself", "has a YAML anchor that contains itself", ""},
-	{"aliases expand to more than", "has YAML aliases that expand to too many values", "write the values out"},
-	{"excessive aliasing", "has YAML aliases that expand to too many values", "write the values out"},
-	{"exceeded max depth", "is nested too deeply", ""},
-	{"cannot unmarshal tag", "has a YAML tag that a manifest does not know", "remove the !tag"},
-	{"cannot decode", "has a value that does not fit its YAML tag", "remove the !!tag"},
-	{"invalid map key", "has a key that is not text", "a key is text, a number, true or false"},
-	{"map merge requires", "has a YAML merge key << that is no map", "<< takes an alias of a map"},
-	{"control characters are not allowed", "is not YAML: control characters are not allowed", ""},
+		"use single quotes to have backslashes stand for themselves", false},
+	{"unknown anchor", "refers to a YAML anchor that does not exist", "an alias *name needs an earlier &name", false},
+	{"contains itself", "has a YAML anchor that contains itself", "", false},
+	{"aliases expand to more than", "has YAML aliases that expand to too many values", "write the values out", false},
+	{"excessive aliasing", "has YAML aliases that expand to too many values", "write the values out", false},
+	{"exceeded max depth", "is nested too deeply", "", false},
+	{"cannot unmarshal tag", "has a YAML tag that a manifest does not know", "remove the !tag", false},
+	{"cannot decode", "has a value that does not fit its YAML tag", "remove the !!tag", false},
+	{"invalid map key", "has a key that is not text", "a key is text, a number, true or false", false},
+	{"map merge requires", "has a YAML merge key << that is no map", "<< takes an alias of a map", false},
+	{"control characters are not allowed", "is not YAML: control characters are not allowed", "", false},
 }
 
 func (p *parser) jsonError(err error, data []byte) {
@@ -348,7 +377,7 @@ func (p *parser) jsonError(err error, data []byte) {
 	case strings.Contains(text, "looking for beginning of value"):
 		message, hint = "is not JSON: a value should be here", "text stands in double quotes; JSON has no comments and no comma before a closing bracket"
 	case strings.Contains(text, "after object key:value pair"), strings.Contains(text, "after array element"):
-		message, hint = "is not JSON: a comma or a closing bracket should be here", ""
+		message, hint = "is not JSON: a comma or a closing bracket should be here", "the comma may be missing at the end of the line above"
 	case strings.Contains(text, "after object key"):
 		message = "is not JSON: a colon should follow the key"
 	case strings.Contains(text, "after top-level value"):
@@ -356,5 +385,5 @@ func (p *parser) jsonError(err error, data []byte) {
 	case strings.Contains(text, "exceeded max depth"):
 		message = "is nested too deeply"
 	}
-	p.syntax(line, column, message, hint)
+	p.syntax(line, column, "the file "+message, hint)
 }

@@ -77,7 +77,7 @@ func (p *parser) checkImports(f *ast.File) bool {
 		ok = false
 		p.diags = append(p.diags, diag.Diagnostic{
 			Code: diag.CodeSyntax, Pos: p.position(s.Path, p.src.pos(1, 1)), Span: len(s.Path.Value),
-			Message: "imports a package that a manifest can't import",
+			Message: "this package can't be imported by a manifest",
 			Hint:    fmt.Sprintf("a manifest imports %q and CUE's standard library; give further files as layers of their own", schemaPath),
 		})
 	}
@@ -142,7 +142,7 @@ func (p *parser) cueError(e errors.Error, code diag.Code) {
 		if len(args) == 2 {
 			var places []diag.Related
 			for _, t := range e.InputPositions() {
-				if q := t.Position(); q.Filename == p.src.name && (q.Line != at.Line || p.src.column(q.Line, q.Column) != at.Column) {
+				if q := t.Position(); len(places) == 0 && q.Filename == p.src.name && (q.Line != at.Line || p.src.column(q.Line, q.Column) != at.Column) {
 					places = append(places, diag.Related{Pos: p.src.pos(q.Line, p.src.column(q.Line, q.Column)), Message: "the other value"})
 				}
 			}
@@ -157,7 +157,7 @@ func (p *parser) cueError(e errors.Error, code diag.Code) {
 			hint = "check the spelling; the schema's definitions are listed by `panelmatch schema`"
 		}
 	case code == diag.CodeSyntax:
-		message = "is not CUE: " + quoted.ReplaceAllString(fmt.Sprintf(format, args...), `"…"`)
+		message = "the file is not CUE: " + quoted.ReplaceAllString(fmt.Sprintf(format, args...), `"…"`)
 	}
 	p.diags = append(p.diags, diag.Diagnostic{Code: code, Path: show(path), Pos: at, Message: message, Hint: hint})
 	p.src.unparsed = true

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 
 	"cuelang.org/go/cue"
 
@@ -187,13 +186,13 @@ func addSources(diags diag.List, sources []*source, harmless func(string) bool) 
 		d := &diags[i]
 		s := byName[key{d.Pos.File, d.Pos.Layer}]
 		// What is missing from a file as a whole has no line.
-		atFile := d.Code == diag.CodeMissing && !strings.ContainsAny(d.Path, ".[")
+		atFile := (d.Code == diag.CodeMissing || d.Code == diag.CodeOneOf) && d.Pos.Line == 1 && d.Span == 0
 		if s == nil || d.Source != "" || atFile {
 			continue
 		}
 		column := 0
 		d.Source, column, d.Span = s.masked(d.Pos, d.Span, harmless)
-		if column > 0 && column != d.Pos.Column {
+		if column != d.Pos.Column {
 			// The position stays true to the file; only the caret follows the masked line.
 			d.Caret = column
 		}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -123,7 +124,7 @@ func (l *loader) shapeOverride(y *layered) {
 	}
 	exchanges := root.child("exchanges")
 	if exchanges == nil || len(exchanges.keys) == 0 {
-		if exchanges == nil && len(l.diags) > 0 && l.diags[len(l.diags)-1].Pos.File == y.src.name {
+		if slices.ContainsFunc(l.diags, func(d diag.Diagnostic) bool { return d.Pos.File == y.src.name }) {
 			return // something else was wrong here, and said
 		}
 		l.fault([]string{"exchanges", y.id}, diag.Diagnostic{
@@ -162,7 +163,7 @@ func (l *loader) check(n *node, d *def, path []string) bool {
 		hideLiterals(n)
 	}
 	if !l.sameClass(n, d) {
-		if d.holdsSecret() {
+		if d.kinds&cue.StringKind == 0 && d.holdsSecret() {
 			n.hide()
 		}
 		l.wrongKind(n, d, path)
@@ -212,8 +213,15 @@ func (l *loader) null(n *node, d *def, path []string) {
 	if what := d.what(); what != "" {
 		f.Message += "; it " + what
 	}
-	if d != nil {
-		if def, ok := d.v.Default(); ok && def.IsConcrete() {
+	if _, isElement := indexOf(path[len(path)-1]); isElement {
+		f.Hint = "give it a value, or remove the element"
+	} else if parent, _ := l.view.root.below(path[:len(path)-1]...); parent != nil {
+		b := mapBranch(parent)
+		b.expand()
+		switch field := b.fields[path[len(path)-1]]; {
+		case field.required:
+			f.Hint = "give it a value; it is required"
+		case field.d != nil && !field.optional:
 			f.Hint = "give it a value, or leave the key out to have the default"
 		}
 	}
@@ -229,8 +237,14 @@ func (l *loader) wrongKind(n *node, d *def, path []string) {
 		f.Pos, f.Span = n.key, n.keySpan
 	}
 	switch {
-	case n.kind == listNode && d.kinds&cue.StructKind != 0:
+	case d.secret:
+		f.Hint = secretHint
+	case n.kind == listNode && d.kinds == cue.StructKind:
 		f.Hint = "write `name:` lines without the dash"
+	case n.kind == listNode:
+		f.Hint = "give one value, without brackets or dash"
+	case d.kinds == cue.ListKind && n.kind == mapNode:
+		f.Hint = fmt.Sprintf("write `%s: [...]`, or one `- ` line for each element", last)
 	case n.kind.scalar() && d.kinds == cue.ListKind:
 		f.Hint = fmt.Sprintf("write `%s: [%s]`", last, strings.Trim(found(n), `"`))
 	case n.kind.scalar() && d.kinds == cue.StructKind:
@@ -265,10 +279,24 @@ func (l *loader) checkMap(n *node, d *def, path []string) {
 		}
 	}
 	for _, dup := range n.dups {
-		if x, known := d.lookup(dup.name); !known || x.holdsSecret() || x == nil {
-			dup.node.hide()
-		}
+		l.hideDuplicate(dup.node, d, dup.name, below(path, dup.name))
 	}
+}
+
+// hideDuplicate hides what a dropped value must not show, as check does for what stays.
+func (l *loader) hideDuplicate(n *node, parent *def, name string, path []string) {
+	x, known := parent.lookup(name)
+	if !known {
+		n.hide()
+		return
+	}
+	if x == nil {
+		hideLiterals(n)
+		return
+	}
+	// Faults of a value that is gone anyway would be noise.
+	silent := &loader{view: l.view, marks: map[string]bool{}, reported: map[string]bool{}, strays: map[string]bool{}}
+	silent.check(n, x, path)
 }
 
 // unknown reports a key that may not be there.

@@ -128,22 +128,27 @@ func closingQuote(s string, q byte) int {
 }
 
 // masked returns the line at pos without secrets, with the column and length
-// of the fault moved to where they are then.
+// of the fault moved to where they are then; column is negative if that is not known.
 func (s *source) masked(pos diag.Position, length int, harmless func(key string) bool) (text string, column, newLength int) {
 	text = s.line(pos)
 	if s.unparsed {
-		return maskURLs(maskUnparsed(text, harmless)), pos.Column, length
+		shown := maskURLs(maskUnparsed(text, harmless))
+		if shown != text {
+			return shown, -1, 0 // the place in what is left is not known
+		}
+		return shown, pos.Column, length
 	}
 	line := max(pos.Line, 1)
 	column = pos.Column
 	spans := slices.Clone(s.secrets[line])
 	// From right to left, so that the columns of what is left to do stay true.
 	slices.SortFunc(spans, func(a, b span) int { return b.column - a.column })
+	spans = slices.Compact(spans) // an anchor is used more than once
 	r := []rune(text)
 	for _, sp := range spans {
 		if sp.column < 1 || sp.column-1 > len(r) {
 			r = []rune(redacted)
-			column = 0
+			column = -1
 			continue
 		}
 		end := len(r)
@@ -170,7 +175,7 @@ func (s *source) masked(pos diag.Position, length int, harmless func(key string)
 var (
 	userInfo    = regexp.MustCompile(`(://)[^/@\s"'?#]*@`)
 	secretQuery = regexp.MustCompile(`(?i)([?&][a-z0-9._-]*(?:secret|token|passw|signature|credential|accesskey)[a-z0-9._-]*=)[^&\s"']+`)
-	keyLine     = regexp.MustCompile(`^(\s*(?:- )*\s*)("?)([^\s:"'#]+)("?)(\s*:)(.*)$`)
+	keyWord     = regexp.MustCompile(`([A-Za-z0-9_.-]+)"?\s*:(?:[\s"'{\[]|$)`)
 	anyWord     = regexp.MustCompile(`[^\s{}\[\],:"'#-]+`)
 	quoted      = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 )
@@ -181,16 +186,36 @@ func maskURLs(text string) string {
 }
 
 // maskUnparsed shows of a line that could not be parsed only what can't be a
-// secret: its structure, and the values of keys that are known to be harmless.
+// secret: its structure, the names of settings, and the values of settings
+// that are known to hold none.
 func maskUnparsed(text string, harmless func(string) bool) string {
-	m := keyLine.FindStringSubmatch(text)
-	if m == nil {
-		return anyWord.ReplaceAllString(text, "…")
+	keys := keyWord.FindAllStringSubmatchIndex(text, -1)
+	if len(keys) > 0 && strings.Trim(text[:keys[0][0]], " \t-{\"") == "" {
+		// The line is safe as far as all its keys are.
+		safe := len(text)
+		for _, k := range keys {
+			if !harmless(text[k[2]:k[3]]) {
+				safe = k[0]
+				break
+			}
+		}
+		return text[:safe] + maskWords(text[safe:], harmless)
 	}
-	if harmless(m[3]) {
-		return text
+	return maskWords(text, harmless)
+}
+
+// maskWords replaces all words but names of settings, and the key that the text begins with.
+func maskWords(text string, harmless func(string) bool) string {
+	kept := 0
+	if m := keyWord.FindStringIndex(text); m != nil && strings.Trim(text[:m[0]], " \t-{[,\"") == "" {
+		kept = m[1]
 	}
-	return m[1] + m[2] + m[3] + m[4] + m[5] + anyWord.ReplaceAllString(m[6], "…")
+	return text[:kept] + anyWord.ReplaceAllStringFunc(text[kept:], func(w string) string {
+		if harmless(w) {
+			return w
+		}
+		return "…"
+	})
 }
 
 var reference = regexp.MustCompile(`^(file:.+|env:[A-Za-z_]\w*)$`)

@@ -174,7 +174,7 @@ func (l *loader) badValue(n *node, d *def, path []string) {
 	}
 	switch {
 	case d.secret:
-		f.Hint = "put the secret into a file or an environment variable, and write file:<path> or env:<NAME> here"
+		f.Hint = secretHint
 	case n.kind == textNode && d.kinds&cue.StringKind == 0 && unquoted(n.text, d):
 		f.Hint = "write it without quotes"
 	case n.kind != textNode && d.kinds&cue.StringKind != 0 && d.fitsText(n.text):
@@ -182,6 +182,9 @@ func (l *loader) badValue(n *node, d *def, path []string) {
 	}
 	l.fault(path, f)
 }
+
+// secretHint says what to do with a secret that stands in a manifest.
+const secretHint = "put the secret into a file or an environment variable, and write file:<path> or env:<NAME> here"
 
 func kindName(n *node) string { return n.kind.String() }
 
@@ -257,12 +260,25 @@ func (d *def) meant(text string) string {
 		}
 		guesses = append(guesses, m[1]+m[2])
 	}
-	if _, err := strconv.Atoi(text); err == nil {
-		return ""
+	switch strings.ToLower(text) {
+	case "yes", "on", "y":
+		guesses = append(guesses, "true")
+	case "no", "off", "n":
+		guesses = append(guesses, "false")
 	}
-	guesses = append(guesses, strings.TrimSpace(text), strings.ReplaceAll(text, " ", ""), strings.ToLower(text), strings.ToUpper(text))
+	guesses = append(guesses, strings.TrimSpace(text))
+	if text != "" && text[0] >= '0' && text[0] <= '9' {
+		guesses = append(guesses, strings.ReplaceAll(text, " ", ""), strings.ToLower(text))
+	}
+	if d.path {
+		name := strings.TrimPrefix(text, "file:")
+		guesses = append(guesses, strings.TrimPrefix(name, "//"), name)
+	}
 	for _, g := range guesses {
-		if g != text && g != "" && d.fitsText(g) {
+		if g == text || g == "" {
+			continue
+		}
+		if d.fitsText(g) || d.kinds&cue.BoolKind != 0 && (g == "true" || g == "false") {
 			return g
 		}
 	}
@@ -281,6 +297,10 @@ func (l *loader) verdict(tree *node) cue.Value {
 	return v
 }
 
+// oneOfRule begins the text of the schema's own rule for one-ofs.
+const oneOfRule = "needs exactly one of "
+
+// verdictError reports what is left of an error of the whole.
 func (l *loader) verdictError(e errors.Error, tree *node) {
 	var path []string
 	guard := false
@@ -304,9 +324,18 @@ func (l *loader) verdictError(e errors.Error, tree *node) {
 			return
 		}
 	}
+	d, known := l.view.root.below(path...)
+	format, args := e.Msg()
+	if l.diags.HasErrors() && (!known || guard && d != nil && len(mapBranch(d).oneOfs) > 0 && strings.HasPrefix(format+fmt.Sprint(args...), oneOfRule)) {
+		// A name inside the schema that can't be computed for what is at fault, or a one-of, of
+		// which the walk has said what there is to say.
+		return
+	}
 	near := tree.nearest(path...)
 	f := diag.Diagnostic{Code: diag.CodeRule, Pos: near.key, Span: near.keySpan}
-	format, args := e.Msg()
+	if n := tree.at(path...); n != nil && n.kind.scalar() {
+		f.Pos, f.Span = n.val, l.valueSpan(n)
+	}
 	switch message := fmt.Sprintf(format, args...); {
 	case guard && strings.Contains(message, "incomplete"), guard && strings.Contains(message, "non-concrete"):
 		if l.diags.HasErrors() {
@@ -317,7 +346,7 @@ func (l *loader) verdictError(e errors.Error, tree *node) {
 		f.Message = maskURLs(message)
 	default:
 		f.Code, f.Message = diag.CodeValue, "the schema refuses this"
-		if d, _ := l.view.root.below(path...); d != nil {
+		if d != nil {
 			if what := d.what(); what != "" {
 				f.Message += "; it " + what
 			}
