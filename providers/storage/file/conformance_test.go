@@ -5,8 +5,13 @@ import (
 	"net/http"
 	"testing"
 
+	"cuelang.org/go/cue/cuecontext"
 	"gocloud.dev/blob/driver"
 	"gocloud.dev/blob/drivertest"
+
+	"github.com/panelmatch/panelmatch/engine/provider"
+	"github.com/panelmatch/panelmatch/engine/providertest/storagetest"
+	"github.com/panelmatch/panelmatch/schema/manifest"
 )
 
 // harness runs gocloud's own suite for drivers.
@@ -41,4 +46,35 @@ func TestDriverConformance(t *testing.T) {
 			}, nil)
 		})
 	}
+}
+
+func TestConformance(t *testing.T) {
+	dirs := map[string]string{}
+	storagetest.Run(t, storagetest.Harness{
+		IfVersion: canLock,
+		Open: func(t *testing.T) provider.Storage {
+			if dirs[t.Name()] == "" {
+				dirs[t.Name()] = t.TempDir()
+			}
+			return openURL(t, "file://"+dirs[t.Name()])
+		},
+	})
+}
+
+// openURL opens a bucket as a manifest does.
+func openURL(t *testing.T, url string) provider.Storage {
+	t.Helper()
+	r, diags := Factory().Resolve(backend(`url: "`+url+`"`), nil)
+	if err := diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := r.Open(t.Context(), provider.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func backend(text string) manifest.Backend {
+	return manifest.Backend{Name: "file", Path: "storage.root", Value: cuecontext.New().CompileString(text)}
 }
