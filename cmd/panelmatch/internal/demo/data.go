@@ -3,18 +3,20 @@ package demo
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/panelmatch/panelmatch/engine"
+	"github.com/panelmatch/panelmatch/engine/apply"
 	"github.com/panelmatch/panelmatch/engine/blob"
 	"github.com/panelmatch/panelmatch/engine/crypto/commutative"
 	"github.com/panelmatch/panelmatch/engine/graph"
-	"github.com/panelmatch/panelmatch/engine/provider"
 	"github.com/panelmatch/panelmatch/engine/workflow"
 	"github.com/panelmatch/panelmatch/schema/manifest"
 	"github.com/panelmatch/panelmatch/schema/wire/joinkeypb"
@@ -29,95 +31,58 @@ const (
 
 func panelKey(i int) string { return fmt.Sprintf("person-%02d@example.com", i) }
 
-// setUp stores in each party's root storage what its operator would: the workflow, both root
-// certificates, and the inputs of its steps.
+// setUp does what each party's operator would: `panelmatch apply`, which stores the workflow, both root
+// certificates and the inputs of the party's steps.
 func (d *run) setUp(ctx context.Context) error {
-	stored, err := workflow.Encode(d.doc.Workflow, workflow.InternalBinary)
-	if err != nil {
-		return err
+	for _, s := range d.doc.Workflow.Steps {
+		if s.Kind != workflow.Input {
+			continue
+		}
+		for _, label := range s.OutputLabels() {
+			if err := writeOnce(filepath.Join(d.Dir, "inputs", label), func() ([]byte, error) { return sample(label) }); err != nil {
+				return err
+			}
+		}
 	}
+	// Opening a party's graph makes its certificate authority, whose root certificate the other one needs.
 	opened := make([]*graph.Opened, len(d.parties))
-	roots := make([][]byte, len(d.parties))
 	for i, p := range d.parties {
 		e, diags := engine.New(p.loaded.Manifest, d.Providers)
-		if err := diags.Err(); err != nil {
-			return err
+		err := diags.Err()
+		if err == nil {
+			opened[i], err = e.Open(ctx, engine.OpenOptions{Log: d.Log})
 		}
-		if opened[i], err = e.Open(ctx, engine.OpenOptions{Log: d.Log}); err != nil {
-			return err
-		}
-		defer opened[i].Close() //nolint:errcheck // what was written is written
-		inspector, ok := opened[i].CertificateAuthority().(provider.AuthorityInspector)
-		if !ok {
-			return fmt.Errorf("%s: the certificate authority does not tell its root certificate", p.manifest)
-		}
-		cert, err := inspector.Inspect(ctx)
 		if err != nil {
 			return err
 		}
-		roots[i] = cert.Raw
+		defer opened[i].Close() //nolint:errcheck // what was written is written
 	}
 	for i, p := range d.parties {
-		if err := putOnce(ctx, opened[i].UseCase(manifest.ValidExchangeWorkflows), RecurringExchange, stored); err != nil {
-			return err
+		plan, err := apply.Plan(ctx, p.loaded.Manifest, opened[i], apply.Options{Lookback: time.Since(d.dates[0].Time())})
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.manifest, err)
 		}
-		for j, other := range d.parties {
-			if err := opened[i].UseCase(manifest.RootCertificates).Put(ctx, other.id, roots[j]); err != nil {
-				return err
-			}
-		}
-		for _, date := range d.dates {
-			private, _, err := p.private(ctx, opened[i], date)
-			if err != nil {
-				return err
-			}
-			if err := p.inputs(ctx, private, d.doc.Workflow); err != nil {
-				return err
-			}
+		if err := apply.Apply(ctx, plan); err != nil {
+			return fmt.Errorf("%s: %w", p.manifest, err)
 		}
 	}
 	d.Step("each party has the workflow, the partner's root certificate and its own inputs")
 	return nil
 }
 
-// putOnce keeps the bytes of an earlier demo: a workflow that an exchange began with must not change.
-func putOnce(ctx context.Context, m provider.SecretMap, key string, value []byte) error {
-	have, err := m.Get(ctx, key)
-	switch {
-	case errors.Is(err, provider.ErrNotFound):
-		return m.Put(ctx, key, value)
-	case err != nil:
+// writeOnce makes a file unless it is there.
+func writeOnce(path string, content func() ([]byte, error)) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	data, err := content()
+	if err != nil {
 		return err
-	case !slices.Equal(have, value):
-		return fmt.Errorf("another workflow is stored for %s already; begin in an empty directory to run a changed one", key)
 	}
-	return nil
-}
-
-// inputs writes what the party's Input steps wait for.
-func (p *party) inputs(ctx context.Context, private *blob.Store, w *workflow.Workflow) error {
-	for _, s := range w.StepsOf(p.role) {
-		if s.Kind != workflow.Input {
-			continue
-		}
-		for _, label := range s.OutputLabels() {
-			there, err := private.Exists(ctx, label)
-			if err != nil {
-				return err
-			}
-			if there {
-				continue
-			}
-			data, err := sample(label)
-			if err != nil {
-				return err
-			}
-			if err := private.PutBytes(ctx, label, data); err != nil {
-				return err
-			}
-		}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
 	}
-	return nil
+	return os.WriteFile(path, data, 0o600)
 }
 
 // sample makes the input of the given label.

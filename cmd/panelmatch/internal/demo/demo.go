@@ -127,8 +127,8 @@ func prepare(ctx context.Context, o Options, dates []workflow.Date) (*run, error
 	}
 	w := d.doc.Workflow
 	o.Step(fmt.Sprintf("workflow %s: %d steps, first exchange date %s", o.Workflow, len(w.Steps), w.FirstExchangeDate))
-	for _, p := range d.parties {
-		if err := p.writeManifest(o); err != nil {
+	for i, p := range d.parties {
+		if err := p.writeManifest(o, w, d.parties[1-i].id); err != nil {
 			return nil, err
 		}
 		if err := p.load(ctx); err != nil {
@@ -146,13 +146,10 @@ func prepare(ctx context.Context, o Options, dates []workflow.Date) (*run, error
 // directory stays as it is.
 func agree(o Options, today workflow.Date) (*workflow.Document, error) {
 	name := filepath.Join(o.Dir, "workflow.textproto")
-	text, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		text, err = template(o.Workflow, today)
-		if err == nil {
-			err = os.WriteFile(name, text, 0o644)
-		}
+	if err := writeOnce(name, func() ([]byte, error) { return template(o.Workflow, today) }); err != nil {
+		return nil, err
 	}
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -184,17 +181,29 @@ func template(name string, today workflow.Date) ([]byte, error) {
 }
 
 // writeManifest writes the party's manifest, unless there is one.
-func (p *party) writeManifest(o Options) error {
+func (p *party) writeManifest(o Options, w *workflow.Workflow, partner string) error {
 	p.manifest = filepath.Join(o.Dir, p.id+".yaml")
-	if _, err := os.Stat(p.manifest); err == nil {
-		return nil
-	}
+	return writeOnce(p.manifest, func() ([]byte, error) { return p.text(o, w, partner), nil })
+}
+
+func (p *party) text(o Options, w *workflow.Workflow, partner string) []byte {
 	root, shared := "file:"+p.id+"?create_dir=true", "file:shared?create_dir=true"
 	if o.Storage != "" {
 		root = fmt.Sprintf("{url: %q, prefix: %s}", o.Storage, p.id)
 		shared = fmt.Sprintf("{url: %q, prefix: shared}", o.Storage)
 	}
-	text := fmt.Sprintf(`# One party of the demo. Run it with: panelmatch run %[1]s.yaml
+	var inputs strings.Builder
+	for _, s := range w.StepsOf(p.role) {
+		for _, label := range s.OutputLabels() {
+			if s.Kind == workflow.Input {
+				fmt.Fprintf(&inputs, "\n      - {label: %[1]s, path: inputs/%[1]s}", label)
+			}
+		}
+	}
+	if inputs.Len() == 0 {
+		inputs.WriteString(" []")
+	}
+	return fmt.Appendf(nil, `# One party of the demo. Run it with: panelmatch run %[1]s.yaml
 apiVersion: panelmatch/v1
 kind: Deployment
 # development permits keys in files and a certificate authority that is made on first use.
@@ -215,9 +224,12 @@ certificateAuthority:
 exchanges:
   %[5]s:
     shared: %[6]s
+    # What "panelmatch apply" stores for this party.
+    workflow: workflow.textproto
+    partnerRoot: %[7]s-root.pem
+    inputs:%[8]s
 run: {pollInterval: 1s, inputInterval: 1s}
-`, p.id, p.role, root, p.title, RecurringExchange, shared)
-	return os.WriteFile(p.manifest, []byte(text), 0o644)
+`, p.id, p.role, root, p.title, RecurringExchange, shared, partner, inputs.String())
 }
 
 func (p *party) load(ctx context.Context) error {
