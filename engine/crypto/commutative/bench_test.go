@@ -1,0 +1,65 @@
+package commutative
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+)
+
+func BenchmarkBatch(b *testing.B) {
+	k, err := GenerateKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain := plaintexts(8 * chunkSize)
+	points, err := New(k, Options{}).All(b.Context(), Encrypt, plain)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, op := range []Op{Encrypt, ReEncrypt, Decrypt} {
+		src := points
+		if op == Encrypt {
+			src = plain
+		}
+		for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
+			b.Run(fmt.Sprintf("%v/workers=%d", op, workers), func(b *testing.B) {
+				c := New(k, Options{Workers: workers})
+				dst := make([]byte, 0, len(src)*PointSize)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := c.Batch(b.Context(), op, dst, src); err != nil {
+						b.Fatal(err)
+					}
+				}
+				keys := float64(b.N) * float64(len(src))
+				b.ReportMetric(keys/b.Elapsed().Seconds(), "keys/s")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/keys, "ns/key")
+			})
+		}
+	}
+}
+
+func BenchmarkField(b *testing.B) {
+	x := curveB
+	b.Run("mul", func(b *testing.B) {
+		for b.Loop() {
+			x.mul(&x, &curveB)
+		}
+	})
+	b.Run("sqrt", func(b *testing.B) {
+		var y element
+		for b.Loop() {
+			y.sqrt(&x)
+		}
+	})
+	b.Run("hash", func(b *testing.B) {
+		var o oracle
+		var x, y element
+		in := plaintexts(64)
+		i := 0
+		for b.Loop() {
+			o.hash(&x, &y, in[i%64])
+			i++
+		}
+	})
+}
