@@ -27,6 +27,9 @@ func lookup(v cue.Value, path ...string) cue.Value {
 
 // text returns the string at path below v, or "".
 func text(v cue.Value, path ...string) string {
+	if !v.Exists() {
+		return ""
+	}
 	s, err := lookup(v, path...).String()
 	if err != nil {
 		return ""

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -37,8 +38,23 @@ type Place struct {
 	Label string
 	// Source says what named the place, such as exchanges.rx1.shared.
 	Source string
+	// OmitExchangePrefix tells that keys do not begin with the exchange's path: forwarded storage as the
+	// reference uses it. All exchanges then share one name space.
+	OmitExchangePrefix bool
 	// Details is what was stored for the exchange; nil if something else named the place.
 	Details *storagepb.StorageDetails
+}
+
+// Store returns the place of one exchange in p. opts.Prefix is set by Store.
+func (p Place) Store(key blob.ExchangeKey, opts blob.Options) (*blob.Store, error) {
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	opts.Prefix = p.Prefix
+	if p.OmitExchangePrefix {
+		return blob.NewStore(p.Bucket, opts)
+	}
+	return blob.ForExchange(p.Bucket, key, opts)
 }
 
 // Exchange returns private or shared storage of a recurring exchange. The first
@@ -111,7 +127,13 @@ func (o *Opened) static(s manifest.Storage, dir string) (Place, error) {
 	if dir != "" {
 		label += " below " + dir + "/"
 	}
-	return Place{Bucket: bucket, Prefix: dir, Label: label, Source: s.Path}, nil
+	return Place{Bucket: bucket, Prefix: dir, Label: label, Source: s.Path, OmitExchangePrefix: omitsPrefix(s)}, nil
+}
+
+// omitsPrefix reads forwarded.omitExchangePrefix.
+func omitsPrefix(s manifest.Storage) bool {
+	omit, err := lookup(s.Value, "forwarded", "omitExchangePrefix").Bool()
+	return err == nil && omit
 }
 
 // StorageDetails reads what is stored for one side of a recurring exchange. It
@@ -185,11 +207,15 @@ func detailsSettings(d *storagepb.StorageDetails) (scheme string, settings map[s
 		if err := checkBucket(p.Aws.GetBucket()); err != nil {
 			return "", nil, err
 		}
-		settings := map[string]any{"url": "s3://" + p.Aws.GetBucket() + "?" + url.Values{"region": {p.Aws.GetRegion()}}.Encode()}
+		address := url.URL{Scheme: "s3", Host: p.Aws.GetBucket()}
+		if region := p.Aws.GetRegion(); region != "" {
+			address.RawQuery = url.Values{"region": {region}}.Encode()
+		}
+		settings := map[string]any{"url": address.String()}
 		if role := p.Aws.GetRole(); role.GetRoleArn() != "" {
-			settings["auth"] = map[string]any{"assumeRole": map[string]string{
-				"arn": role.GetRoleArn(), "externalID": role.GetRoleExternalId(), "sessionName": role.GetRoleSessionName(),
-			}}
+			settings["auth"] = map[string]any{"aws": map[string]any{"assumeRole": present(map[string]string{
+				"roleArn": role.GetRoleArn(), "externalId": role.GetRoleExternalId(), "sessionName": role.GetRoleSessionName(),
+			})}}
 		}
 		return "s3", settings, nil
 	case *storagepb.StorageDetails_Custom:
@@ -201,12 +227,23 @@ func detailsSettings(d *storagepb.StorageDetails) (scheme string, settings map[s
 		if c.GetTarget() == "" || strings.ContainsAny(c.GetTarget(), "/?#@ ") {
 			return "", nil, fmt.Errorf("storage details name the server %q; it must be host:port", visible(c.GetTarget()))
 		}
-		return "forwarded", map[string]any{
-			"url":  "forwarded://" + c.GetTarget(),
-			"auth": map[string]any{"tls": map[string]string{"roots": c.GetCertCollectionPath(), "certHost": c.GetForwardedStorageCertHost()}},
-		}, nil
+		roots := c.GetCertCollectionPath()
+		if !filepath.IsAbs(roots) {
+			return "", nil, fmt.Errorf("storage details name the certificates %q; the path must be absolute", visible(roots))
+		}
+		forwarded := map[string]any{"omitExchangePrefix": true, "tls": map[string]string{"roots": "file://" + filepath.Clean(roots)}}
+		if host := c.GetForwardedStorageCertHost(); host != "" {
+			forwarded["certHost"] = host
+		}
+		return "forwarded", map[string]any{"url": "forwarded://" + c.GetTarget(), "forwarded": forwarded}, nil
 	}
 	return "", nil, errors.New("storage details name no platform; one of aws, gcs, file and custom must be set")
+}
+
+// present drops empty texts.
+func present(m map[string]string) map[string]string {
+	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
+	return m
 }
 
 // checkBucket takes what can be a bucket's name in Cloud Storage or S3.
@@ -261,7 +298,7 @@ func (o *Opened) fromDetails(ctx context.Context, d *storagepb.StorageDetails, s
 	if err := o.clash(s, side); err != nil {
 		return Place{}, err
 	}
-	place := Place{Label: storageLabel(s), Source: string(side.useCase()), Details: d}
+	place := Place{Label: storageLabel(s), Source: string(side.useCase()), Details: d, OmitExchangePrefix: omitsPrefix(s)}
 	key := canonicalKey(provider.KindStorage, canonicalURL(s.URL), s.Backend, "url")
 	if n := o.graph.byKey[key]; n != nil {
 		if place.Bucket = valueOf[provider.Storage](o.graph, n.ID); place.Bucket != nil {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"net/url"
 	"path"
 	"strings"
@@ -38,9 +39,11 @@ func placeOf(s manifest.Storage) place {
 		}
 		return place{bucket: "file", path: directory(path.Join(u.Host, dir), q.Get("prefix"), prefix), own: true}
 	case "s3":
-		return place{bucket: "s3://" + u.Host + " " + q.Get("endpoint"), path: directory(q.Get("prefix"), prefix)}
+		server := cmp.Or(text(s.Value, "s3", "endpoint"), q.Get("endpoint"))
+		return place{bucket: "s3://" + u.Host + " " + server, path: directory(q.Get("prefix"), prefix)}
 	case "azblob":
-		account := q.Get("storage_account") + " " + q.Get("domain")
+		account := cmp.Or(text(s.Value, "auth", "azure", "account"), q.Get("storage_account")) + " " +
+			cmp.Or(text(s.Value, "azblob", "endpoint"), q.Get("domain"))
 		return place{bucket: "azblob://" + u.Host + " " + account, path: directory(q.Get("prefix"), prefix)}
 	default:
 		return place{bucket: u.Scheme + "://" + u.Host + u.Opaque + strings.TrimSuffix(u.Path, "/"), path: directory(q.Get("prefix"), prefix)}

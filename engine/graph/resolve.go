@@ -87,6 +87,12 @@ func (r *resolver) storage(s manifest.Storage, id string) *node {
 			r.report(s.Fault(diag.CodeValue, "can't be the beginning of a blob's name: "+err.Error(), "prefix"))
 		}
 	}
+	if s.Value.Exists() && lookup(s.Value, "encrypt").Exists() {
+		// Passing over it would store in clear text what its owner wants encrypted.
+		d := s.Fault(diag.CodeNotInBuild, "this build does not encrypt blobs itself", "encrypt")
+		d.Hint = "use the bucket's own encryption with a key of yours, and leave encrypt out"
+		r.report(d)
+	}
 	res, ok := resolveBackend(r, provider.KindStorage, r.t.Storage, s.Backend, scope{r, n})
 	n.Provider, n.Attributes = res.name, res.Attributes
 	if ok {
