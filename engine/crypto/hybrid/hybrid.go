@@ -1,10 +1,10 @@
-// Package hybrid encrypts the peppers on their way from one party to the other:
-// Tink's hybrid encryption with the one template that the protocol uses,
-// ECIES over P-256 with HKDF-HMAC-SHA256 and AES-128-GCM, and no context info.
+// Package hybrid encrypts small secrets, such as the peppers, from one party of an exchange to the
+// other: anyone with the public key can encrypt, the holder of the private key can decrypt. It is
+// Tink's hybrid encryption with the key template ECIES_P256_HKDF_HMAC_SHA256_AES128_GCM, the output
+// prefix TINK, and no context info.
 //
-// Keys travel as binary Tink keysets: the public one as it is, the private one
-// in clear, because private storage is where it stays. It is not a general
-// encryption package.
+// Keys are blobs: binary Tink keysets, the private one in the clear. Protecting the private blob at
+// rest is for the storage layer; signing what is sent, for the exchange.
 package hybrid
 
 import (
@@ -12,79 +12,82 @@ import (
 	"errors"
 	"fmt"
 
-	tink "github.com/tink-crypto/tink-go/v2/hybrid"
+	"github.com/tink-crypto/tink-go/v2/hybrid"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
-// MaxKeyset bounds a serialized keyset, in bytes. One key takes about 250.
-const MaxKeyset = 64 << 10
+// MaxKeysetSize is the largest keyset blob that is read, in bytes. One key takes some 300.
+const MaxKeysetSize = 64 << 10
 
-// GenerateKeyPair makes a key pair and returns both halves as binary keysets.
-// The private one is a secret.
-func GenerateKeyPair() (public, private []byte, err error) {
-	h, err := keyset.NewHandle(tink.ECIESHKDFAES128GCMKeyTemplate())
+// ErrDecrypt is the error for a ciphertext that the private key does not open. It does not say why.
+var ErrDecrypt = errors.New("the ciphertext was not encrypted for this private key, or was changed")
+
+// GenerateKeyPair returns a new private keyset and its public keyset.
+func GenerateKeyPair() (private, public []byte, err error) {
+	handle, err := keyset.NewHandle(hybrid.ECIESHKDFAES128GCMKeyTemplate())
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a hybrid key pair: %w", err)
+		return nil, nil, fmt.Errorf("generate a hybrid encryption key: %w", err)
 	}
-	var priv, pub bytes.Buffer
-	if err := insecurecleartextkeyset.Write(h, keyset.NewBinaryWriter(&priv)); err != nil {
-		return nil, nil, fmt.Errorf("serialize the private keyset: %w", err)
+	var secret, open bytes.Buffer
+	if err := insecurecleartextkeyset.Write(handle, keyset.NewBinaryWriter(&secret)); err != nil {
+		return nil, nil, fmt.Errorf("write the private keyset: %w", err)
 	}
-	p, err := h.Public()
+	publicHandle, err := handle.Public()
 	if err != nil {
-		return nil, nil, fmt.Errorf("take the public keyset: %w", err)
+		return nil, nil, fmt.Errorf("derive the public keyset: %w", err)
 	}
-	if err := p.WriteWithNoSecrets(keyset.NewBinaryWriter(&pub)); err != nil {
-		return nil, nil, fmt.Errorf("serialize the public keyset: %w", err)
+	if err := publicHandle.WriteWithNoSecrets(keyset.NewBinaryWriter(&open)); err != nil {
+		return nil, nil, fmt.Errorf("write the public keyset: %w", err)
 	}
-	return pub.Bytes(), priv.Bytes(), nil
+	return secret.Bytes(), open.Bytes(), nil
 }
 
-// Errors of Encrypt and Decrypt. They say nothing of keys or plaintexts.
-var (
-	ErrPublicKeyset  = errors.New("this is not a public Tink keyset for hybrid encryption")
-	ErrPrivateKeyset = errors.New("this is not a private Tink keyset for hybrid encryption")
-	ErrCiphertext    = errors.New("the ciphertext was not made for this key, or is damaged")
-)
-
-// Encrypt encrypts for whoever has the private half of the binary keyset public.
-// A keyset with secrets in it is refused: it should never have got here.
+// Encrypt encrypts plaintext, which may be empty, to the holder of the private keyset. A keyset that
+// holds secret keys is refused. Two encryptions of one plaintext differ.
 func Encrypt(public, plaintext []byte) ([]byte, error) {
-	if len(public) > MaxKeyset {
-		return nil, ErrPublicKeyset
+	if err := checkSize("public", public); err != nil {
+		return nil, err
 	}
-	h, err := keyset.ReadWithNoSecrets(keyset.NewBinaryReader(bytes.NewReader(public)))
+	handle, err := keyset.ReadWithNoSecrets(keyset.NewBinaryReader(bytes.NewReader(public)))
 	if err != nil {
-		return nil, ErrPublicKeyset
+		return nil, fmt.Errorf("read the public keyset: %w", err)
 	}
-	e, err := tink.NewHybridEncrypt(h)
+	e, err := hybrid.NewHybridEncrypt(handle)
 	if err != nil {
-		return nil, ErrPublicKeyset
+		return nil, fmt.Errorf("use the public keyset, which must be one for hybrid encryption: %w", err)
 	}
 	out, err := e.Encrypt(plaintext, nil)
 	if err != nil {
-		return nil, fmt.Errorf("hybrid encryption: %w", err)
+		return nil, fmt.Errorf("encrypt to the public keyset: %w", err)
 	}
 	return out, nil
 }
 
-// Decrypt decrypts with the binary cleartext keyset private.
+// Decrypt opens what Encrypt has made. It fails with ErrDecrypt if the ciphertext is not for this key.
 func Decrypt(private, ciphertext []byte) ([]byte, error) {
-	if len(private) > MaxKeyset {
-		return nil, ErrPrivateKeyset
+	if err := checkSize("private", private); err != nil {
+		return nil, err
 	}
-	h, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(private)))
+	// What Tink says of a broken keyset could quote it: it is not passed on.
+	handle, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(private)))
 	if err != nil {
-		return nil, ErrPrivateKeyset
+		return nil, errors.New("the private keyset is not a binary Tink keyset")
 	}
-	d, err := tink.NewHybridDecrypt(h)
+	d, err := hybrid.NewHybridDecrypt(handle)
 	if err != nil {
-		return nil, ErrPrivateKeyset
+		return nil, errors.New("the private keyset is not one for hybrid decryption")
 	}
 	out, err := d.Decrypt(ciphertext, nil)
 	if err != nil {
-		return nil, ErrCiphertext
+		return nil, ErrDecrypt
 	}
 	return out, nil
+}
+
+func checkSize(kind string, b []byte) error {
+	if len(b) == 0 || len(b) > MaxKeysetSize {
+		return fmt.Errorf("the %s keyset has %d bytes; it must have 1 to %d", kind, len(b), MaxKeysetSize)
+	}
+	return nil
 }
