@@ -101,7 +101,26 @@ func (t Table) Run(ctx context.Context, env *Env) error {
 	if !ok || env.Step.AuthorizedView {
 		return failure.Permanentf(failure.CodeUnsupported, "steps of type %s are not in this build", env.Step.Kind)
 	}
+	if err := checkLabels(env.Step); err != nil {
+		return failure.New(failure.Permanent, failure.CodeWorkflow, err)
+	}
 	return f(ctx, env)
+}
+
+// checkLabels refuses labels that are no blob keys, and outputs that the engine keeps for itself, before
+// anything is read or written.
+func checkLabels(s workflow.Step) error {
+	for _, label := range s.InputLabels() {
+		if err := blob.CheckKey(label); err != nil {
+			return fmt.Errorf("input of step %s: %w", s.ID, err)
+		}
+	}
+	for _, label := range s.OutputLabels() {
+		if err := blob.CheckLabel(label); err != nil {
+			return fmt.Errorf("output of step %s: %w", s.ID, err)
+		}
+	}
+	return nil
 }
 
 // Has reports whether this build can run the step.
@@ -195,19 +214,22 @@ func missing(label string, err error) error {
 }
 
 // writeOutputs writes what the step made, in the order of the labels. Only the outputs that the
-// workflow asks for are written; one that it must ask for and does not is an error.
+// workflow asks for are written; one that it must ask for and does not is an error, and then nothing is.
 func writeOutputs(ctx context.Context, env *Env, out blobs) error {
 	spec := workflow.SpecOf(env.Step)
-	for _, name := range slices.Sorted(maps.Keys(out)) {
-		label, ok := env.Step.Outputs[name]
-		if !ok {
-			if l, known := spec.Output(name); known && l.Optional {
-				continue
-			}
+	names := slices.Sorted(maps.Keys(out))
+	for _, name := range names {
+		if _, ok := env.Step.Outputs[name]; ok {
+			continue
+		}
+		if l, known := spec.Output(name); !known || !l.Optional {
 			return failure.Permanentf(failure.CodeWorkflow, "step %s has no output %s, which steps of type %s make", env.Step.ID, name, env.Step.Kind)
 		}
-		if err := blob.CheckLabel(label); err != nil {
-			return failure.New(failure.Permanent, failure.CodeWorkflow, err)
+	}
+	for _, name := range names {
+		label, ok := env.Step.Outputs[name]
+		if !ok {
+			continue
 		}
 		if err := env.Private.Put(ctx, label, bytes.NewReader(out[name])); err != nil {
 			return fmt.Errorf("write output %s: %w", label, err)
