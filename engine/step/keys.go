@@ -48,7 +48,7 @@ func generateCommutativeKey(context.Context, *Env) (blobs, error) {
 }
 
 func generateHybridKeyPair(context.Context, *Env, blobs) (blobs, error) {
-	public, private, err := hybrid.GenerateKeyPair()
+	private, public, err := hybrid.GenerateKeyPair()
 	if err != nil {
 		return nil, err
 	}
