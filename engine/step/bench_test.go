@@ -83,7 +83,7 @@ func (b *bench) put(label string, data []byte) {
 
 func (b *bench) get(label string) []byte {
 	b.t.Helper()
-	data, err := b.private().GetBytes(b.t.Context(), label, 1<<20)
+	data, err := b.private().GetBytes(b.t.Context(), label, 1<<26)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -178,20 +178,30 @@ func importManifest(ctx context.Context, env *Env, author Author, source, target
 // collides refuses a manifest of the partner whose shards would overwrite blobs of ours: the shards
 // keep the partner's names.
 func collides(env *Env, m shard.Name) error {
-	own := map[string]string{}
+	bases := map[string]string{} // labels that other steps of ours write, whose shards may lie beside them
+	names := map[string]string{} // labels of blobs in our private storage
 	for _, s := range env.Workflow.StepsOf(env.Step.Party) {
 		for _, label := range s.OutputLabels() {
+			names[label] = s.ID
 			if s.ID != env.Step.ID {
-				own[label] = s.ID
+				bases[label] = s.ID
+			}
+		}
+		if s.Kind == workflow.CopyFromSharedStorage {
+			continue // its input is a label of shared storage
+		}
+		for _, label := range s.InputLabels() {
+			if _, ok := names[label]; !ok {
+				names[label] = s.ID
 			}
 		}
 	}
-	if id, ok := own[m.Base]; ok {
+	if id, ok := bases[m.Base]; ok {
 		return failure.Permanentf(failure.CodeBadInput, "the partner's shards are called %s-..., which are the shards of our step %s", m.Base, id)
 	}
 	for i := range m.Count {
-		if id, ok := own[m.Shard(i)]; ok {
-			return failure.Permanentf(failure.CodeBadInput, "the partner's shard %s would overwrite what our step %s writes", m.Shard(i), id)
+		if id, ok := names[m.Shard(i)]; ok {
+			return failure.Permanentf(failure.CodeBadInput, "the partner's shard %s would overwrite a blob of our step %s", m.Shard(i), id)
 		}
 	}
 	return nil

@@ -244,6 +244,9 @@ func TestStepsThatThisBuildCanNotRunSaySo(t *testing.T) {
 
 func TestAStoppedStepSaysThatItWasStopped(t *testing.T) {
 	b := filled(t, workflow.CommutativeDeterministicEncrypt)
+	if err := b.private().Delete(t.Context(), "encrypted-data"); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := b.runUnchecked(ctx, parseStep(t, encryptStep))
