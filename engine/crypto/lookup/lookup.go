@@ -23,7 +23,7 @@ func Fingerprint(item, pepper []byte) uint64 {
 }
 
 // Hasher makes lookup keys with one pepper. It is not safe for concurrent use; make one for each
-// goroutine. It prints as [redacted]. It prints as [redacted].
+// goroutine. It prints as [redacted].
 type Hasher struct {
 	pepper, buf []byte
 }
