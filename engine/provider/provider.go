@@ -107,6 +107,12 @@ type AuthorityInspector interface {
 	Inspect(ctx context.Context) (*x509.Certificate, error)
 }
 
+// Prober is a provider that can prove, without changing anything, that it
+// reaches its other side and is let in; `panelmatch check` uses it.
+type Prober interface {
+	Probe(ctx context.Context) error
+}
+
 // SecretMap is a small map from names to bytes which somebody else keeps.
 //
 // Get of an absent key fails with ErrNotFound. Values are copies. Put
