@@ -338,8 +338,8 @@ func TestInputIsBounded(t *testing.T) {
 			}
 			in.ReadFile = func(name string) ([]byte, error) { return []byte(files[name]), nil }
 		},
-		"more than 128 MiB": func(in *manifest.Sources) {
-			big := []byte("# " + strings.Repeat("x", 3<<20))
+		"more than 32 MiB": func(in *manifest.Sources) {
+			big := []byte("{}" + strings.Repeat(" ", 4<<20-2))
 			in.Files = slices.Repeat([]string{"a.json"}, 50)
 			in.ReadFile = func(string) ([]byte, error) { return big, nil }
 		},

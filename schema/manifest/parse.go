@@ -64,9 +64,6 @@ func (p *parser) checkText(data []byte) bool {
 		return false
 	}
 	// Brackets nest no deeper than a manifest can; a parser that recurses must not see a million.
-	if p.src.format != cueFormat {
-		return true
-	}
 	depth := 0
 	for _, c := range data {
 		switch c {

@@ -42,6 +42,10 @@ func (p *parser) parseCUE(ctx *cue.Context, data []byte, definitions []string) (
 		}
 		return nil
 	}
+	if tooDeep(f) {
+		p.syntax(0, 0, "the file is nested too deeply", "")
+		return nil
+	}
 	if !p.checkImports(f) {
 		return nil
 	}
@@ -61,6 +65,17 @@ func (p *parser) parseCUE(ctx *cue.Context, data []byte, definitions []string) (
 	}
 	at := p.src.pos(1, 1)
 	return p.cueValue(v, at, at, nil)
+}
+
+// tooDeep refuses syntax trees over which CUE's evaluator would take minutes.
+func tooDeep(f *ast.File) bool {
+	depth, deepest := 0, 0
+	ast.Walk(f, func(ast.Node) bool {
+		depth++
+		deepest = max(deepest, depth)
+		return depth <= 10*maxDepth
+	}, func(ast.Node) { depth-- })
+	return deepest > 10*maxDepth
 }
 
 // checkImports refuses imports that would read other files.

@@ -9,8 +9,8 @@ import (
 
 // Bounds on what is read. A manifest beyond them is a mistake or an attack.
 const (
-	maxFileSize      = 4 << 20   // bytes of one file, environment variable or --set
-	maxTotalSize     = 128 << 20 // bytes of all of them
+	maxFileSize      = 4 << 20  // bytes of one file, environment variable or --set
+	maxTotalSize     = 32 << 20 // bytes of all of them
 	maxOverrideFiles = 10000
 	maxSettings      = 10000 // environment variables and --set, each
 	maxDepth         = 100   // maps and lists within each other
