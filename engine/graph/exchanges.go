@@ -41,6 +41,23 @@ func (s Side) String() string {
 	return "private"
 }
 
+// DetailsOf returns the use case that has the stored StorageDetails of a side.
+func DetailsOf(side Side) manifest.UseCase { return side.useCase() }
+
+// ParseExchangeID takes an id that ExchangeID made apart.
+func ParseExchangeID(id string) (recurringExchange string, side Side, ok bool) {
+	rest, ok := strings.CutPrefix(id, "exchange/")
+	if !ok {
+		return "", 0, false
+	}
+	for _, side := range []Side{Private, Shared} {
+		if re, ok := strings.CutSuffix(rest, "/"+side.String()); ok {
+			return re, side, true
+		}
+	}
+	return "", 0, false
+}
+
 // useCase returns the map that has the stored details of the side.
 func (s Side) useCase() manifest.UseCase {
 	if s == Shared {

@@ -187,6 +187,9 @@ func (g *Graph) Node(id string) (Node, bool) {
 // the checkpoint coordinator, or else the keys of exchanges.
 func (g *Graph) RecurringExchanges() []string { return slices.Clone(g.recurring) }
 
+// Manifest returns what the graph was resolved from; nil for a graph that was put together by hand.
+func (g *Graph) Manifest() *manifest.Manifest { return g.manifest }
+
 // value returns what node id was opened as, or nil.
 func (g *Graph) value(id string) io.Closer {
 	g.mu.RLock()
