@@ -137,8 +137,14 @@ func isNetworkFault(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
+	var operation *net.OpError
+	var name *net.DNSError
+	if errors.As(err, &operation) || errors.As(err, &name) {
+		return true
+	}
+	// Numbers of the system's errors are of this type too, so that alone says nothing.
 	var network net.Error
-	if errors.As(err, &network) {
+	if errors.As(err, &network) && network.Timeout() {
 		return true
 	}
 	for _, known := range []error{

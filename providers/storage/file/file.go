@@ -130,7 +130,7 @@ func resolve(b manifest.Backend, _ provider.Scope) (provider.Resolved[provider.S
 	}
 	return provider.Resolved[provider.Storage]{
 		Attributes: attributes,
-		Open: func(_ context.Context, env provider.Env) (provider.Storage, error) {
+		Open: func(context.Context, provider.Env) (provider.Storage, error) {
 			return Open(opts)
 		},
 	}, diags

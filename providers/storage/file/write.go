@@ -234,7 +234,7 @@ func (b *bucket) mkdirAll(dir string) error {
 // explain says what the system's error means here.
 func explain(err error, name string) error {
 	switch {
-	case errors.Is(err, errIsDir), errors.Is(err, errNotEmpty):
+	case errors.Is(err, errIsDir), errors.Is(err, errNotEmpty), errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%q is a directory with blobs in it, so it can't be a blob: %w", name, errIsDir)
 	case errors.Is(err, errCrossDevice):
 		first, _, _ := strings.Cut(name, "/")
