@@ -24,7 +24,8 @@ var ErrAlreadyPublished = errors.New("a certificate for this key has been publis
 type Directory interface {
 	// Publish makes a certificate of this party known and returns its name. id is a UUID, the same
 	// when a publication is repeated after a crash; the certificate may then be another one for the
-	// same key. A directory that can't repeat fails with ErrAlreadyPublished.
+	// same key. A directory that takes a key only once returns the name of what it has; if it can't
+	// tell that, it fails with ErrAlreadyPublished.
 	Publish(ctx context.Context, exchange blob.ExchangeKey, id string, cert *x509.Certificate) (name string, err error)
 	// Lookup returns the certificate of a name, unverified. An absent one fails with provider.ErrNotFound.
 	Lookup(ctx context.Context, exchange blob.ExchangeKey, name string) (Published, error)

@@ -101,64 +101,67 @@ func (c *Credential) NewSigner() (*Signer, error) { return NewSigner(c.Algorithm
 // Until the name is bound a repetition goes on with the pending key, so the key
 // of a published certificate is never lost.
 func (m *Manager) Ensure(ctx context.Context, exchange blob.ExchangeKey) (string, error) {
+	k, err := m.ensure(ctx, exchange)
+	return k.Name, err
+}
+
+func (m *Manager) ensure(ctx context.Context, exchange blob.ExchangeKey) (SigningKey, error) {
 	unlock := m.lock(exchange)
 	defer unlock()
 	k, err := m.c.Store.Get(ctx, exchange.Path())
-	if err == nil {
-		return k.Name, nil
-	}
 	if !errors.Is(err, provider.ErrNotFound) {
-		return "", err
+		return k, err
 	}
 	if m.c.Authority == nil {
-		return "", failure.Configurationf(failure.CodeCertificate, "%s has no certificate, and there is no certificate authority to ask", exchange.Path())
+		return SigningKey{}, failure.Configurationf(failure.CodeCertificate, "%s has no certificate, and there is no certificate authority to ask", exchange.Path())
 	}
-	name, err := m.create(ctx, exchange)
+	k, err = m.create(ctx, exchange)
 	if errors.Is(err, ErrAlreadyPublished) {
 		// A crash between publication and binding, at a directory that does not tell names. Begin with another key.
 		if err = m.c.Store.settle(ctx, exchange); err == nil {
-			name, err = m.create(ctx, exchange)
+			k, err = m.create(ctx, exchange)
 		}
 	}
 	if err != nil {
-		return "", certificateError(fmt.Errorf("certificate for %s: %w", exchange.Path(), err))
+		return SigningKey{}, certificateError(fmt.Errorf("certificate for %s: %w", exchange.Path(), err))
 	}
-	return name, nil
+	return k, nil
 }
 
-func (m *Manager) create(ctx context.Context, exchange blob.ExchangeKey) (string, error) {
+func (m *Manager) create(ctx context.Context, exchange blob.ExchangeKey) (SigningKey, error) {
 	waiting, err := m.waiting(ctx, exchange)
 	if err != nil {
-		return "", err
+		return SigningKey{}, err
 	}
 	issued, err := m.c.Authority.Issue(ctx, provider.IssueRequest{
 		Exchange: exchange.Path(), Key: waiting.Key, Subject: m.c.Subject, Validity: m.c.Validity, IdempotencyKey: waiting.Name,
 	})
 	if err != nil {
-		return "", err
+		return SigningKey{}, err
 	}
 	if err := CheckIssued(issued.Certificate, issued.Key); err != nil {
-		return "", failure.New(failure.Configuration, failure.CodeCertificate, fmt.Errorf("the certificate authority's answer can't be used: %w", err))
+		return SigningKey{}, failure.New(failure.Configuration, failure.CodeCertificate, fmt.Errorf("the certificate authority's answer can't be used: %w", err))
 	}
 	if !SamePublicKey(issued.Key.Public(), waiting.Key.Public()) {
 		// The authority brought a key along.
 		waiting.Key = issued.Key
 		if err := m.c.Store.putPending(ctx, exchange, waiting); err != nil {
-			return "", err
+			return SigningKey{}, err
 		}
 	}
 	m.warnOfOwnRoot(ctx, issued.Certificate)
 	name, err := m.c.Directory.Publish(ctx, exchange, waiting.Name, issued.Certificate)
 	if err != nil {
-		return "", fmt.Errorf("publish: %w", err)
+		return SigningKey{}, fmt.Errorf("publish: %w", err)
 	}
-	if err := m.c.Store.Put(ctx, exchange.Path(), SigningKey{Name: name, Key: issued.Key}); err != nil {
-		return "", err
+	bound := SigningKey{Name: name, Key: issued.Key}
+	if err := m.c.Store.Put(ctx, exchange.Path(), bound); err != nil {
+		return SigningKey{}, err
 	}
 	if err := m.c.Store.settle(ctx, exchange); err != nil {
 		m.c.Log.Debug("the pending entry of a private key could not be emptied, which does no harm", "exchange", exchange.Path(), "error", err)
 	}
-	return name, nil
+	return bound, nil
 }
 
 // waiting returns the key that waits for its certificate, and makes one if there is none.
@@ -358,10 +361,7 @@ type Checkpoint struct {
 // as the reference has it. The algorithm is the deployment's choice; it need
 // not be the certificate's, but must be of the key's family.
 func (m *Manager) SignCheckpoint(ctx context.Context, exchange blob.ExchangeKey, a Algorithm, payload []byte) (Checkpoint, error) {
-	if _, err := m.Ensure(ctx, exchange); err != nil {
-		return Checkpoint{}, err
-	}
-	k, err := m.c.Store.Get(ctx, exchange.Path())
+	k, err := m.ensure(ctx, exchange)
 	if err != nil {
 		return Checkpoint{}, err
 	}
