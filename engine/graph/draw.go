@@ -130,7 +130,7 @@ func dotLabel(n *node) string {
 	if n.Label != "" {
 		small(shorten(visible(n.Label)))
 	}
-	for _, a := range n.Attributes {
+	for _, a := range n.telling() {
 		small(shorten(visible(a.Key + ": " + a.Value)))
 	}
 	return b.String()

@@ -93,14 +93,25 @@ func (n *node) summary() string {
 	if n.Label != "" {
 		parts = append(parts, visible(n.Label))
 	}
-	if len(n.Attributes) > 0 {
-		facts := make([]string, len(n.Attributes))
-		for i, a := range n.Attributes {
-			facts[i] = visible(a.Key) + ": " + visible(a.Value)
-		}
+	facts := make([]string, 0, len(n.Attributes))
+	for _, a := range n.telling() {
+		facts = append(facts, visible(a.Key)+": "+visible(a.Value))
+	}
+	if len(facts) > 0 {
 		parts = append(parts, "("+strings.Join(facts, "; ")+")")
 	}
 	return strings.Join(parts, "  ")
+}
+
+// telling returns the attributes which say more than the label does.
+func (n *node) telling() []provider.Attribute {
+	var out []provider.Attribute
+	for _, a := range n.Attributes {
+		if len(a.Value) < 4 || !strings.Contains(n.Label, a.Value) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func (t *textTree) children(n *node, indent string) {
