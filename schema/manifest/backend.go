@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"encoding"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,12 @@ func (b Backend) Decode(into any) diag.List {
 	}
 	var diags diag.List
 	own := len(b.Value.Path().Selectors())
+	inText := false
 	for _, e := range cueerrors.Errors(b.Value.Decode(into)) {
+		if format, args := e.Msg(); fmt.Sprintf(format, args...) == "" {
+			inText = true // of an UnmarshalText or UnmarshalJSON; CUE does not say where
+			continue
+		}
 		var path []string
 		for i, s := range cueerrors.Path(e) {
 			if i >= own {
@@ -42,9 +48,54 @@ func (b Backend) Decode(into any) diag.List {
 		}
 		diags = append(diags, b.Fault(diag.CodeValue, decodeMessage(e, path), path...))
 	}
+	if inText {
+		before := len(diags)
+		b.unmarshalFaults(b.Value, reflect.TypeOf(into), nil, &diags)
+		if len(diags) == before {
+			diags = append(diags, b.Fault(diag.CodeValue, "does not fit"))
+		}
+	}
 	resolveRefs(reflect.ValueOf(into), nil, b.dir)
 	diags.Sort()
 	return diags
+}
+
+// unmarshalFaults decodes again, one by one, what reads its own text, to find which of them fail.
+func (b Backend) unmarshalFaults(v cue.Value, t reflect.Type, path []string, diags *diag.List) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	p := reflect.PointerTo(t)
+	if p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) || p.Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		if err := v.Decode(reflect.New(t).Interface()); err != nil {
+			message := "does not fit"
+			if inner := errors.Unwrap(err); inner != nil && (len(path) == 0 || !secretName.MatchString(path[len(path)-1])) {
+				message = "does not fit: " + maskURLs(inner.Error())
+			}
+			*diags = append(*diags, b.Fault(diag.CodeValue, message, path...))
+		}
+		return
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		for _, f := range reflect.VisibleFields(t) {
+			if name := jsonName(f); name != "" {
+				if x := v.LookupPath(cue.MakePath(cue.Str(name))); x.Exists() {
+					b.unmarshalFaults(x, f.Type, below(path, name), diags)
+				}
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		it, err := v.List()
+		for i := 0; err == nil && it.Next(); i++ {
+			b.unmarshalFaults(it.Value(), t.Elem(), below(path, strconv.Itoa(i)), diags)
+		}
+	case reflect.Map:
+		it, err := v.Fields()
+		for err == nil && it.Next() {
+			b.unmarshalFaults(it.Value(), t.Elem(), below(path, it.Selector().Unquoted()), diags)
+		}
+	}
 }
 
 // DecodeStrict is Decode which also reports keys that into does not have. It

@@ -53,6 +53,9 @@ type node struct {
 	bad      bool   // a fault was reported here; leave it out of what follows
 	keySpan  int
 	dups     []duplicate
+	// branch is the alternative that the map was taken for when its shape was checked, before what is
+	// unknown was dropped.
+	branch *def
 }
 
 // duplicate is a later value of a key that was there already.

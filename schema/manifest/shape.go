@@ -175,6 +175,9 @@ func (l *loader) check(n *node, d *def, path []string) bool {
 		if b == nil {
 			b = mapBranch(d)
 		}
+		if len(n.keys) > 0 {
+			n.branch = b
+		}
 		l.checkMap(n, b, path)
 	case listNode:
 		for _, a := range d.flat() {

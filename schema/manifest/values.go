@@ -27,6 +27,14 @@ func (l *loader) values(n *node, d *def, path []string) {
 		if b == nil {
 			b = d
 		}
+		if len(n.keys) == 0 && n.branch == nil && len(d.alts) > 1 {
+			// Which of the alternatives is meant, nobody can tell.
+			l.fault(path, diag.Diagnostic{
+				Code: diag.CodeMissing, Pos: n.key, Span: n.keySpan, Message: d.what() + "; found an empty map", Hint: d.hint(),
+			})
+			n.bad = true
+			return
+		}
 		l.mapValues(n, b, path)
 	case listNode:
 		for _, a := range d.flat() {

@@ -249,6 +249,9 @@ func (d *def) expand() {
 // branch returns the alternative of d that n most likely is meant to be, or
 // nil if none can hold a value of its kind.
 func (d *def) branch(n *node) *def {
+	if n.branch != nil && slices.Contains(d.flat(), n.branch) {
+		return n.branch
+	}
 	var best *def
 	bestScore := -1
 	for _, a := range d.alts {
@@ -263,6 +266,8 @@ func (d *def) branch(n *node) *def {
 		score := 0
 		for _, k := range n.keys {
 			if x, _ := a.lookup(k); x != nil {
+				score += 2
+			} else if a.closestKey(k) != "" {
 				score++
 			}
 		}
