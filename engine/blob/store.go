@@ -78,6 +78,11 @@ func ForExchange(bucket *blob.Bucket, key ExchangeKey, opts Options) (*Store, er
 	return NewStore(bucket, opts)
 }
 
+// Exchange returns the place of one exchange below this one, with the same options otherwise.
+func (s *Store) Exchange(key ExchangeKey) (*Store, error) {
+	return ForExchange(s.bucket, key, s.opts)
+}
+
 // Name returns Options.Name.
 func (s *Store) Name() string { return s.opts.Name }
 
