@@ -22,8 +22,13 @@ const (
 	RSA Family = "RSA"
 )
 
-// MinRSABits is the least modulus length of a key that is made or accepted as our own.
-const MinRSABits = 2048
+// MinRSABits is the least modulus length of a key that is made or accepted as
+// our own. MaxRSABits bounds all keys: verifying with a longer one takes so long
+// that a certificate could be used to hold us up.
+const (
+	MinRSABits = 2048
+	MaxRSABits = 8192
+)
 
 // FamilyOf returns the family of a public key.
 func FamilyOf(public crypto.PublicKey) (Family, error) {
@@ -160,8 +165,8 @@ func AlgorithmForIssuer(public crypto.PublicKey) (Algorithm, error) {
 		}
 		return 0, errors.New("the curve of the EC key is none of P-256, P-384 and P-521")
 	case *rsa.PublicKey:
-		if key.N.BitLen() < MinRSABits {
-			return 0, fmt.Errorf("the RSA key has %d bits; at least %d are needed", key.N.BitLen(), MinRSABits)
+		if bits := key.N.BitLen(); bits < MinRSABits || bits > MaxRSABits {
+			return 0, fmt.Errorf("the RSA key has %d bits; at least %d are needed, and at most %d are taken", bits, MinRSABits, MaxRSABits)
 		}
 		return SHA256WithRSA, nil
 	}

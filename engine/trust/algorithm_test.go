@@ -1,7 +1,10 @@
 package trust_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -151,6 +154,23 @@ func TestGeneratedKeysAreReadAgain(t *testing.T) {
 	for _, keys := range []manifest.Keys{{Algorithm: "DSA"}, {Algorithm: "EC", Curve: "P-224"}, {Algorithm: "RSA", Bits: 1024}} {
 		if _, err := trust.GenerateKey(keys); err == nil {
 			t.Errorf("%+v was taken", keys)
+		}
+	}
+}
+
+func TestKeysThatTakeTooLongAreRefused(t *testing.T) {
+	// The public key of a certificate is not checked when it is parsed, so any number does for a modulus.
+	c := readCertificate(t, "openssl", "SHA256withRSA.pem")
+	for bits, ok := range map[uint]bool{2048: true, 8192: true, 8193: false, 100000: false} {
+		key := *c.PublicKey.(*rsa.PublicKey)
+		key.N = new(big.Int).SetBit(big.NewInt(1), int(bits)-1, 1)
+		signer := newSigningKey(t, "root", manifest.Keys{})
+		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, &key, signer.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trust.ParseCertificate(der); (err == nil) != ok {
+			t.Errorf("%d bits: %v", bits, err)
 		}
 	}
 }

@@ -136,6 +136,9 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, errors.New("is not an X.509 certificate in DER")
 	}
+	if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > MaxRSABits {
+		return nil, fmt.Errorf("has an RSA key of %d bits; at most %d are taken", key.N.BitLen(), MaxRSABits)
+	}
 	return cert, nil
 }
 
