@@ -15,7 +15,7 @@ import (
 	"github.com/panelmatch/panelmatch/schema/wire/internalpb"
 )
 
-// ErrAlreadyPublished: the directory has a certificate for this key already,
+// ErrAlreadyPublished says that the directory has a certificate for this key already,
 // and can't tell under which name. Another key is needed.
 var ErrAlreadyPublished = errors.New("a certificate for this key has been published before")
 

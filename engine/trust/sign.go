@@ -84,7 +84,7 @@ func NewVerifier(a Algorithm, public crypto.PublicKey) (*Verifier, error) {
 // Write adds bytes. It never fails.
 func (v *Verifier) Write(p []byte) (int, error) { return v.hash.Write(p) }
 
-// ErrSignature: a signature is not one over these bytes by this key. It wraps provider.ErrRejected.
+// ErrSignature says that a signature is not one over these bytes by this key. It wraps provider.ErrRejected.
 var ErrSignature = fmt.Errorf("%w: the signature does not fit", provider.ErrRejected)
 
 // Verify fails with ErrSignature unless signature is one over what has been written.

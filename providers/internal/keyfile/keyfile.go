@@ -19,7 +19,7 @@ import (
 // maxSize bounds what is read, in bytes. Keys and keysets are much smaller.
 const maxSize = 1 << 20
 
-// ErrPermissive: somebody else than the owner may read the file.
+// ErrPermissive says that somebody else than the owner may read the file.
 var ErrPermissive = errors.New("others than its owner may use it")
 
 // Read returns the content of a file that only its owner may use. A file with
