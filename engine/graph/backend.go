@@ -92,9 +92,9 @@ func resolveBackend[T io.Closer](r *resolver, kind provider.Kind, fs []provider.
 	name := b.Name
 	f, ok := provider.Find(fs, name)
 	if !ok {
-		has := make([]string, len(fs))
-		for i, f := range fs {
-			has[i] = f.Name
+		has := make([]string, 0, len(fs)+1)
+		for _, f := range fs {
+			has = append(has, f.Name)
 		}
 		if kind == provider.KindCoordinator {
 			has = append(has, checkpointName) // the engine's own

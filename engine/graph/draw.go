@@ -42,21 +42,28 @@ func lookOf(k Kind) look {
 	return look{k, "box", "#ffffff", "#777777", "[", "]"}
 }
 
-// drawn returns the nodes that a picture shows: all of them, so that equal
-// graphs give equal pictures, in the order of their needs if there is one.
-func (g *Graph) drawn() []*node {
+// drawing is a graph on its way onto paper.
+type drawing struct {
+	g *Graph
+	// nodes are all of them, each after those that it needs if that is possible.
+	nodes   []*node
+	ordered bool
+}
+
+func (g *Graph) drawing() drawing {
 	if order, ok := g.order(); ok {
-		return order
+		return drawing{g, order, true}
 	}
-	return g.nodes
+	return drawing{g, g.nodes, false}
 }
 
 // shownNeeds returns the needs of n that a drawing shows: not those which say
 // nothing of their own and follow from another need.
-func (g *Graph) shownNeeds(n *node) []Need {
-	if _, ok := g.order(); !ok {
+func (d drawing) shownNeeds(n *node) []Need {
+	if !d.ordered {
 		return n.Needs // in a circle everything follows from everything
 	}
+	g := d.g
 	implied := map[string]bool{}
 	for _, id := range n.neededIDs() {
 		if through := g.byID[id]; through != nil && through != n {
@@ -84,7 +91,8 @@ func (g *Graph) WriteDOT(w io.Writer) error {
 	b.WriteString("  rankdir=LR; bgcolor=white; pad=0.3; nodesep=0.22; ranksep=0.7;\n")
 	b.WriteString("  node [fontname=\"Helvetica,Arial,sans-serif\", fontsize=11, style=filled, penwidth=1.2, margin=\"0.14,0.07\"];\n")
 	b.WriteString("  edge [fontname=\"Helvetica,Arial,sans-serif\", fontsize=8, color=\"#8a8a8a\", fontcolor=\"#5a5a5a\", arrowsize=0.6];\n")
-	for _, n := range g.drawn() {
+	d := g.drawing()
+	for _, n := range d.nodes {
 		l := lookOf(n.Kind)
 		style, font := "filled", "#222222"
 		if l.shape == "box" {
@@ -99,8 +107,8 @@ func (g *Graph) WriteDOT(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s [label=<%s>, shape=%s, style=%q, fillcolor=%q, color=%q, fontcolor=%q];\n",
 			dotQuote(n.ID), dotLabel(n), l.shape, style, l.fill, l.border, font)
 	}
-	for _, n := range g.drawn() {
-		for _, need := range g.shownNeeds(n) {
+	for _, n := range d.nodes {
+		for _, need := range d.shownNeeds(n) {
 			fmt.Fprintf(&b, "  %s -> %s", dotQuote(n.ID), dotQuote(need.ID))
 			if need.As != "" {
 				fmt.Fprintf(&b, " [label=%s]", dotQuote(need.As))
@@ -152,8 +160,8 @@ func (g *Graph) WriteMermaid(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
 	names := map[string]string{}
-	nodes := g.drawn()
-	for i, n := range nodes {
+	d := g.drawing()
+	for i, n := range d.nodes {
 		l := lookOf(n.Kind)
 		names[n.ID] = fmt.Sprintf("n%d", i)
 		label := mermaidEscape(n.ID)
@@ -162,8 +170,8 @@ func (g *Graph) WriteMermaid(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  n%d%s\"%s\"%s:::%s\n", i, l.open, label, l.shut, mermaidClass(n))
 	}
-	for _, n := range nodes {
-		for _, need := range g.shownNeeds(n) {
+	for _, n := range d.nodes {
+		for _, need := range d.shownNeeds(n) {
 			to, ok := names[need.ID]
 			if !ok {
 				to = fmt.Sprintf("n%d", len(names))

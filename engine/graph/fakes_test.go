@@ -51,7 +51,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 // backend makes a backend of settings in CUE. Its places are called after their paths.
-func backend(t *testing.T, name, path, settings string) manifest.Backend {
+func backend(t testing.TB, name, path, settings string) manifest.Backend {
 	t.Helper()
 	v := cuecontext.New().CompileString(settings)
 	if v.Err() != nil {
@@ -67,7 +67,7 @@ func backend(t *testing.T, name, path, settings string) manifest.Backend {
 }
 
 // storage makes a storage: a URL, or settings in CUE with a url in them.
-func storage(t *testing.T, path, settings string) manifest.Storage {
+func storage(t testing.TB, path, settings string) manifest.Storage {
 	t.Helper()
 	if !strings.HasPrefix(settings, "{") {
 		settings = `{url: "` + settings + `"}`
@@ -83,7 +83,7 @@ func storage(t *testing.T, path, settings string) manifest.Storage {
 }
 
 // deployment is a small manifest without a Kingdom.
-func deployment(t *testing.T) *manifest.Manifest {
+func deployment(t testing.TB) *manifest.Manifest {
 	t.Helper()
 	return &manifest.Manifest{
 		Profile:     manifest.Development,

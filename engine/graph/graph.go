@@ -246,8 +246,10 @@ func (g *Graph) order() ([]*node, bool) {
 // neededIDs returns the ids of n's needs, each once.
 func (n *node) neededIDs() []string {
 	ids := make([]string, 0, len(n.Needs))
+	seen := make(map[string]struct{}, len(n.Needs))
 	for _, need := range n.Needs {
-		if !slices.Contains(ids, need.ID) {
+		if _, ok := seen[need.ID]; !ok {
+			seen[need.ID] = struct{}{}
 			ids = append(ids, need.ID)
 		}
 	}

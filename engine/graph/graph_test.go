@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -273,7 +274,7 @@ func TestParallelBoundsHowManyOpenAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	at, most := 0, 0
 	for i := range 20 {
-		add(t, g, fmt.Sprint(i), nil, func(context.Context, provider.Env) (io.Closer, error) {
+		add(t, g, strconv.Itoa(i), nil, func(context.Context, provider.Env) (io.Closer, error) {
 			mu.Lock()
 			at++
 			most = max(most, at)
@@ -315,7 +316,7 @@ func TestWhatIsOpenOutlivesTheContextThatOpenedIt(t *testing.T) {
 	g := graph.New()
 	var kept context.Context
 	add(t, g, "a", nil, func(ctx context.Context, _ provider.Env) (io.Closer, error) {
-		kept = ctx
+		kept = ctx //nolint:fatcontext // what a client must not do, and some do
 		return io.NopCloser(nil), nil
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -407,10 +408,10 @@ func TestRandomGraphsOpenInOrderAndCloseCompletely(t *testing.T) {
 		fails := seed%2 == 1
 		bad := rng.IntN(count)
 		for _, i := range rng.Perm(count) { // so that the order of addition says nothing
-			id := fmt.Sprint(names[i])
+			id := strconv.Itoa(names[i])
 			for k := range i {
 				if rng.IntN(4) == 0 {
-					j.needs[id] = append(j.needs[id], fmt.Sprint(names[k]))
+					j.needs[id] = append(j.needs[id], strconv.Itoa(names[k]))
 				}
 			}
 			var err error

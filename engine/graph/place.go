@@ -55,12 +55,6 @@ func directory(parts ...string) string {
 	return strings.Trim(path.Join(parts...), "/")
 }
 
-// below returns the sub-directory dir of p.
-func (p place) below(dir string) place {
-	p.path = directory(p.path, dir)
-	return p
-}
-
 // contains reports whether q is p, or lies in it.
 func (p place) contains(q place) bool {
 	return p.bucket == q.bucket && (p.path == "" || p.path == q.path || strings.HasPrefix(q.path, p.path+"/"))

@@ -450,3 +450,41 @@ func TestAllFaultsComeAtOnce(t *testing.T) {
 		t.Error(diff, faults(diags))
 	}
 }
+
+// BenchmarkResolveManyExchanges resolves and draws a deployment with 500
+// recurring exchanges, each with storages of its own.
+func BenchmarkResolveManyExchanges(b *testing.B) {
+	m, w := many(b, 500), newWorld()
+	for b.Loop() {
+		g, diags := graph.Resolve(m, w.table())
+		if diags.HasErrors() {
+			b.Fatal(diags.Err())
+		}
+		var text bytes.Buffer
+		if err := g.WriteText(&text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func many(t testing.TB, n int) *manifest.Manifest {
+	m := deployment(t)
+	for i := range n {
+		id := fmt.Sprintf("rx%d", i)
+		m.Exchanges[id] = manifest.ExchangeStorage{
+			Private: storage(t, "exchanges."+id+".private", "mem://private-"+id),
+			Shared:  storage(t, "exchanges."+id+".shared", "mem://shared-"+id),
+		}
+	}
+	return m
+}
+
+func TestManyExchangesAreResolvedOnce(t *testing.T) {
+	g := resolve(t, many(t, 300), newWorld().table())
+	if n := len(g.RecurringExchanges()); n != 300 {
+		t.Errorf("%d recurring exchanges; want 300", n)
+	}
+	if n := len(g.Nodes()); n != 13+4*300 {
+		t.Errorf("%d nodes", n)
+	}
+}

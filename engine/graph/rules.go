@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func (r *resolver) recurringExchanges(checkpoint *checkpointSettings) {
 		if _, ok := r.m.Exchanges[id]; ok {
 			continue
 		}
-		d := r.m.Coordinator.Fault(diag.CodeRisk, fmt.Sprintf("%q is run, but exchanges has no settings for it", visible(id)), "recurringExchanges", fmt.Sprint(i))
+		d := r.m.Coordinator.Fault(diag.CodeRisk, fmt.Sprintf("%q is run, but exchanges has no settings for it", visible(id)), "recurringExchanges", strconv.Itoa(i))
 		d.Severity = diag.Warning
 		d.DidYouMean, _ = diag.Closest(id, keys)
 		d.Hint = "its storage comes from stored details or exchangeDefaults; add it under exchanges to say so"
@@ -258,7 +259,7 @@ func (r *resolver) relaxations() {
 	for i, name := range r.m.Trust.Allow {
 		r.report(diag.Diagnostic{
 			Severity: diag.Warning, Code: diag.CodeRisk,
-			Path: fmt.Sprintf("trust.allow[%d]", i), Pos: r.m.Pos("trust", "allow", fmt.Sprint(i)),
+			Path: fmt.Sprintf("trust.allow[%d]", i), Pos: r.m.Pos("trust", "allow", strconv.Itoa(i)),
 			Message: fmt.Sprintf("%s relaxes what is demanded of the partner's certificates and blobs", visible(name)),
 			Hint:    "remove it as soon as the partner no longer needs it",
 		})

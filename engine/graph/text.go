@@ -15,7 +15,7 @@ import (
 // needs (the daemon), below each node what it needs. A node is drawn in full
 // where it comes first; later it is one line with an arrow that points up.
 func (g *Graph) WriteText(w io.Writer) error {
-	t := textTree{g: g, drawn: map[*node]bool{}}
+	t := textTree{drawing: g.drawing(), drawn: map[*node]bool{}}
 	for _, n := range g.tops() {
 		t.line("", "", n, "")
 		t.children(n, "")
@@ -67,7 +67,7 @@ func (g *Graph) tops() []*node {
 }
 
 type textTree struct {
-	g     *Graph
+	drawing
 	b     strings.Builder
 	drawn map[*node]bool
 }
@@ -119,7 +119,7 @@ func (t *textTree) children(n *node, indent string) {
 		return
 	}
 	t.drawn[n] = true
-	needs := t.g.shownNeeds(n)
+	needs := t.shownNeeds(n)
 	for i, need := range needs {
 		branch, more := "├── ", "│   "
 		if i == len(needs)-1 {
