@@ -416,7 +416,7 @@ func TestACancelledCheckStillCleansUp(t *testing.T) {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-time.After(200 * time.Microsecond):
 			}
 			if found, _ := filepath.Glob(filepath.Join(dir, "data", check.CanaryPrefix, "*")); len(found) > 0 {
 				once.Do(func() { cancel(why) })
