@@ -26,8 +26,9 @@ type Runner interface {
 	// Ready reports whether a step could make progress now. It is asked before a claim, often, and must be
 	// cheap. An input step is ready once its input is there.
 	Ready(ctx context.Context, c coordinator.Candidate) bool
-	// Waits reports whether the attempt only waits for somebody's input, and so needs no permit.
-	Waits(a *coordinator.Attempt) bool
+	// Waits reports whether all that the attempt would do now is to wait for somebody's input, so that it
+	// needs no permit, and no job needs to stay for it.
+	Waits(ctx context.Context, a *coordinator.Attempt) bool
 	// Run validates and runs the attempt. A nil error means that its outputs and its done marker are
 	// written. The error's class (package failure) decides what comes next.
 	Run(ctx context.Context, a *coordinator.Attempt) error
@@ -53,9 +54,15 @@ type Loop struct {
 	Observer Observer
 
 	mu       sync.Mutex
-	running  int                // attempts that are being run, waiting ones included
-	parked   int                // of those, the ones that only wait
+	tally    tally
 	holdoffs map[string]holdoff // by exchange and step: when a failed step may be tried again
+}
+
+// tally counts attempts.
+type tally struct {
+	running int // are being run, waiting ones included
+	parked  int // of those, the ones that only wait
+	ended   int // have been reported
 }
 
 // reportGrace is how long a report may take after the daemon was told to stop.
@@ -81,7 +88,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	err := l.claimLoop(ctx, permits, wake, func(a *coordinator.Attempt, release func()) {
 		steps.Go(func() {
 			l.attempt(stepCtx, a, release)
-			l.count(-1, 0)
+			l.count(tally{running: -1, ended: 1})
 			poke(wake)
 		})
 	})
@@ -96,11 +103,8 @@ func (l *Loop) drain(steps *sync.WaitGroup, cancel context.CancelCauseFunc) {
 		steps.Wait()
 		close(done)
 	}()
-	l.mu.Lock()
-	parkedOnly := l.running == l.parked
-	l.mu.Unlock()
 	grace := l.Config.ShutdownGrace.Std()
-	if parkedOnly {
+	if now := l.count(tally{}); now.running == now.parked {
 		grace = 0 // who only waits loses nothing
 	}
 	timer := time.NewTimer(grace)
@@ -128,10 +132,11 @@ func (l *Loop) claimLoop(ctx context.Context, permits, wake chan struct{}, start
 			<-permits
 			poke(wake)
 		})
+		before := l.count(tally{})
 		a, err := l.Coordinator.Claim(ctx, l.ready)
 		if a != nil {
 			failures = 0
-			l.count(1, 0)
+			l.count(tally{running: 1})
 			if l.Observer != nil {
 				l.Observer.Claimed(a)
 			}
@@ -146,25 +151,24 @@ func (l *Loop) claimLoop(ctx context.Context, permits, wake chan struct{}, start
 		} else {
 			failures = 0
 		}
-		done, err := l.idle(ctx, failures, err, wake)
+		done, err := l.idle(ctx, before, failures, err, wake)
 		if done {
 			return err
 		}
 	}
 }
 
-// idle decides what an empty-handed claim means: the end of a cron job, or a pause.
-func (l *Loop) idle(ctx context.Context, failures int, cause error, wake <-chan struct{}) (done bool, err error) {
-	l.mu.Lock()
-	running, parked := l.running, l.parked
-	l.mu.Unlock()
+// idle decides what an empty-handed claim means: the end of a cron job, or a pause. A step that ended
+// since before, when the claim began, may have made others ready that the claim did not see.
+func (l *Loop) idle(ctx context.Context, before tally, failures int, cause error, wake <-chan struct{}) (done bool, err error) {
+	now := l.count(tally{})
 	if l.Observer != nil {
-		l.Observer.Idle(running)
+		l.Observer.Idle(now.running)
 	}
-	if l.Config.Mode == manifest.CronJob && running == parked {
+	if l.Config.Mode == manifest.CronJob && now == before && now.running == now.parked {
 		switch {
 		case failures == 0:
-			l.Log.InfoContext(ctx, "nothing to claim and nothing running; done", "waiting", parked)
+			l.Log.InfoContext(ctx, "nothing to claim and nothing running; done", "waiting", now.parked)
 			return true, nil
 		case failures >= maxClaimFailures:
 			return true, fmt.Errorf("claim a step: failed %d times in a row: %w", failures, cause)
@@ -188,20 +192,23 @@ func (l *Loop) idle(ctx context.Context, failures int, cause error, wake <-chan 
 	return false, nil
 }
 
-func (l *Loop) count(running, parked int) {
+// count adds to the tally, and returns it.
+func (l *Loop) count(add tally) tally {
 	l.mu.Lock()
-	l.running += running
-	l.parked += parked
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.tally.running += add.running
+	l.tally.parked += add.parked
+	l.tally.ended += add.ended
+	return l.tally
 }
 
 // attempt runs one claimed attempt to its end and reports it. It gives back the permit exactly once:
 // after the report is delivered or given up, or at once if the attempt only waits.
 func (l *Loop) attempt(ctx context.Context, a *coordinator.Attempt, release func()) {
 	defer release()
-	if a.Fault == nil && l.Runner.Waits(a) {
-		l.count(0, 1)
-		defer l.count(0, -1)
+	if a.Fault == nil && l.Runner.Waits(ctx, a) {
+		l.count(tally{parked: 1})
+		defer l.count(tally{parked: -1})
 		release()
 	}
 	start := time.Now()

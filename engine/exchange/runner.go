@@ -51,13 +51,12 @@ func (s *Steps) Ready(ctx context.Context, c coordinator.Candidate) bool {
 	return there || err != nil
 }
 
-// Waits reports whether the attempt's step only waits for a private blob.
-func (s *Steps) Waits(a *coordinator.Attempt) bool {
+// Waits reports whether the attempt's step only waits for a private blob which is not there yet.
+func (s *Steps) Waits(ctx context.Context, a *coordinator.Attempt) bool {
 	if a.Workflow == nil || a.StepIndex < 0 || a.StepIndex >= len(a.Workflow.Steps) {
 		return false
 	}
-	_, ok := step.Awaits(a.Workflow, a.Workflow.Steps[a.StepIndex], a.Exchange)
-	return ok
+	return !s.Ready(ctx, coordinator.Candidate{Exchange: a.Exchange, Workflow: a.Workflow, Step: a.Workflow.Steps[a.StepIndex]})
 }
 
 // Run validates and runs an attempt.

@@ -12,6 +12,7 @@ import (
 	"github.com/panelmatch/panelmatch/engine/failure"
 	"github.com/panelmatch/panelmatch/engine/provider"
 	"github.com/panelmatch/panelmatch/engine/workflow"
+	"github.com/panelmatch/panelmatch/schema/diag"
 	"github.com/panelmatch/panelmatch/schema/manifest"
 )
 
@@ -47,6 +48,9 @@ func (v *Validator) Validate(ctx context.Context, a *coordinator.Attempt) (*work
 	if err := diags.Err(); err != nil {
 		return nil, none, failure.New(failure.Permanent, failure.CodeWorkflow, fmt.Errorf("the stored workflow of %s: %w", id, err))
 	}
+	if err := runnable(doc); err != nil {
+		return nil, none, failure.New(failure.Permanent, failure.CodeWorkflow, fmt.Errorf("the stored workflow of %s can't be run: %w", id, err))
+	}
 	w := doc.Workflow
 	if a.StepIndex < 0 || a.StepIndex >= len(w.Steps) {
 		return nil, none, failure.Permanentf(failure.CodeWorkflow, "step index %d is not one of the workflow's %d steps", a.StepIndex, len(w.Steps))
@@ -62,4 +66,23 @@ func (v *Validator) Validate(ctx context.Context, a *coordinator.Attempt) (*work
 		return nil, none, failure.Transientf(failure.CodeDate, "the exchange of %s begins only at %s", a.Exchange.Date, start.Format(time.RFC3339))
 	}
 	return w, step, nil
+}
+
+// runnable refuses the two faults of a workflow that running it would not show: steps that wait for each
+// other in a circle, and two steps of one id, of which the second would be taken for done when the first
+// is. Other faults show where they are.
+func runnable(doc *workflow.Document) error {
+	seen := map[string]bool{}
+	for _, s := range doc.Workflow.Steps {
+		if seen[s.ID] {
+			return fmt.Errorf("two steps are called %q", s.ID)
+		}
+		seen[s.ID] = true
+	}
+	for _, d := range doc.Lint() {
+		if d.Code == diag.CodeCycle {
+			return errors.New(d.Message)
+		}
+	}
+	return nil
 }

@@ -204,10 +204,11 @@ func mustExist(ctx context.Context, env *Env, label string) error {
 	return nil
 }
 
-// missing gives an absent input its code. It may come later: whoever produces it says that it is done
-// only after it has been written, but a store may show it late.
+// missing gives an absent input its code, unless the error has one. It may come later: whoever produces
+// it says that it is done only after it has been written, but a store may show it late.
 func missing(label string, err error) error {
-	if errors.Is(err, provider.ErrNotFound) {
+	var sorted *failure.Error
+	if errors.Is(err, provider.ErrNotFound) && !errors.As(err, &sorted) {
 		return failure.New(failure.Transient, failure.CodeMissingInput, fmt.Errorf("input blob %s: %w", label, err))
 	}
 	return err
