@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +31,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// These tests wait more than they work.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	removeBinary()
 	if code == 0 {
@@ -100,6 +107,8 @@ type party struct {
 	// set are settings beside the fast ones.
 	set []string
 	log *logBuffer
+	// engines are those that have been made, by their settings.
+	engines map[string]*engine.Engine
 }
 
 // newWorld makes two parties for exchanges on the given number of days, the last of them today.
@@ -165,9 +174,12 @@ func (w *world) workflow() *workflow.Workflow {
 // engine loads the party's manifest and makes its engine.
 func (p *party) engine(set ...string) *engine.Engine {
 	p.w.t.Helper()
-	loaded, diags := manifest.Load(p.w.t.Context(), manifest.Sources{
-		Files: []string{p.manifest}, Environ: []string{}, Set: slices.Concat(fast(), p.set, set),
-	})
+	set = slices.Concat(fast(), p.set, set)
+	id := strings.Join(set, "\n")
+	if e := p.engines[id]; e != nil {
+		return e
+	}
+	loaded, diags := manifest.Load(p.w.t.Context(), manifest.Sources{Files: []string{p.manifest}, Environ: []string{}, Set: set})
 	if err := diags.Err(); err != nil {
 		p.w.t.Fatal(err)
 	}
@@ -175,6 +187,10 @@ func (p *party) engine(set ...string) *engine.Engine {
 	if err := diags.Err(); err != nil {
 		p.w.t.Fatal(err)
 	}
+	if p.engines == nil {
+		p.engines = map[string]*engine.Engine{}
+	}
+	p.engines[id] = e
 	return e
 }
 
@@ -197,7 +213,7 @@ func (l *logBuffer) String() string {
 }
 
 func (p *party) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return slog.New(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
 // patience is how long a test waits for something that must happen.
