@@ -175,6 +175,7 @@ func (c code) Error() string { return "the driver says " + c.code.String() }
 func (f *faulty) Copy(context.Context, string, string, *driver.CopyOptions) error {
 	return errors.ErrUnsupported
 }
+
 func (f *faulty) SignedURL(context.Context, string, *driver.SignedURLOptions) (string, error) {
 	return "", errors.ErrUnsupported
 }

@@ -67,7 +67,7 @@ func (s *Store) open(ctx context.Context, key string, limit int64) (*Reader, err
 	if s.opts.IdleTimeout > 0 {
 		r.idle = time.AfterFunc(s.opts.IdleTimeout, func() { r.cancel(errIdle) })
 	}
-	r.in, err = s.bucket.NewReader(r.ctx, path, nil)
+	r.in, err = s.bucket.NewReader(r.ctx, path, nil) //nolint:contextcheck // it is a child of ctx
 	r.stopIdle()
 	if err != nil {
 		err = r.fault(err)

@@ -76,12 +76,10 @@ func (s *Store) PutIf(ctx context.Context, key string, src io.Reader, cond Condi
 	}
 	var srcErr error
 	err = s.retry(ctx, "write", key, func(ctx context.Context) (err error) {
-		if _, err := seeker.Seek(begin, io.SeekStart); err != nil {
-			srcErr = err
-			return nil
-		}
 		// The source's fault is no reason to ask the storage again.
-		srcErr, err = s.upload(ctx, path, src, cond)
+		if _, srcErr = seeker.Seek(begin, io.SeekStart); srcErr == nil {
+			srcErr, err = s.upload(ctx, path, src, cond)
+		}
 		return err
 	})
 	if srcErr != nil {

@@ -142,8 +142,11 @@ func TestTheFormatIsFoundOutAlsoWhereTheFirstBytesDoNotTell(t *testing.T) {
 	}
 	for n := 46; n <= 59; n++ {
 		for _, records := range [][][]byte{
-			{message(n)}, {message(n), message(n)}, {message(n), message(100), message(n)},
-			{message(n), nil, message(3)}, slices.Repeat([][]byte{message(n)}, 10_000),
+			{message(n)},
+			{message(n), message(n)},
+			{message(n), message(100), message(n)},
+			{message(n), nil, message(3)},
+			slices.Repeat([][]byte{message(n)}, 10_000),
 		} {
 			for _, f := range []shard.Format{shard.Delimited, shard.RecordIO} {
 				got, found, err := decode(bytes.NewReader(encode(t, f, records...)), shard.Options{})
@@ -349,7 +352,9 @@ func BenchmarkWrite(b *testing.B) {
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				for b.Loop() {
-					must(b, w.Write(record))
+					if err := w.Write(record); err != nil {
+						b.Fatal(err)
+					}
 				}
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 			})

@@ -9,7 +9,7 @@
 //
 // Every Get reads the file anew, so that it sees what Kubernetes has put there
 // meanwhile. Symbolic links are followed within the directory only. The map is
-// read-only unless Options.Writable; mounts of Kubernetes always are.
+// read-only unless it is opened as writable; mounts of Kubernetes always are.
 package directory
 
 import (

@@ -30,7 +30,7 @@ func encodeKey(key string) (string, error) {
 	var b strings.Builder
 	b.Grow(len(key) + 8)
 	segment := 0 // where the segment begins in b
-	for i := 0; i < len(key); i++ {
+	for i := range len(key) {
 		c := key[i]
 		if c == '/' && i > 0 && key[i-1] != '/' && i < len(key)-1 {
 			if b.Len()-segment > maxName {
