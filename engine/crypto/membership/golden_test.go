@@ -69,7 +69,7 @@ func marshal(t testing.TB, m proto.Message) []byte {
 	return b
 }
 
-func newScheme(t testing.TB, p *batchpb.Parameters) *Scheme {
+func mustScheme(t testing.TB, p *batchpb.Parameters) *Scheme {
 	t.Helper()
 	s, err := New(p)
 	if err != nil {
@@ -134,7 +134,7 @@ func apply(t testing.TB, s *Scheme, r *batchpb.ApplyQueriesRequest, o Options) [
 
 func TestDerivedKeysAreGenerated(t *testing.T) {
 	forDerivedCases(t, func(t *testing.T, c derivedCase) {
-		s := newScheme(t, c.request.GetParameters())
+		s := mustScheme(t, c.request.GetParameters())
 		private, public, err := s.generateKeys(seeds{
 			secret: labelled(t, "case-%s/secret", c.label),
 			galois: func(i int) ([]byte, *rlwe.PRNG) {
@@ -155,7 +155,7 @@ func TestDerivedKeysAreGenerated(t *testing.T) {
 
 func TestDerivedQueriesAreEncrypted(t *testing.T) {
 	forDerivedCases(t, func(t *testing.T, c derivedCase) {
-		s := newScheme(t, c.request.GetParameters())
+		s := mustScheme(t, c.request.GetParameters())
 		k, err := s.ParsePrivateKey(marshal(t, c.keys.GetPrivateKey()))
 		if err != nil {
 			t.Fatal(err)
@@ -228,7 +228,7 @@ func slotsAskedFor(t testing.TB, s *Scheme, k *PrivateKey, m *batchpb.EncryptedQ
 // and work.
 func TestDerivedResponsesAreReproduced(t *testing.T) {
 	forDerivedCases(t, func(t *testing.T, c derivedCase) {
-		s := newScheme(t, c.request.GetParameters())
+		s := mustScheme(t, c.request.GetParameters())
 		e, err := s.NewEvaluator(marshal(t, c.request.GetPublicKey()))
 		if err != nil {
 			t.Fatal(err)
@@ -259,7 +259,7 @@ func TestDerivedResponsesAreReproduced(t *testing.T) {
 
 func TestDerivedResponsesAreReproducedInTwoSteps(t *testing.T) {
 	forDerivedCases(t, func(t *testing.T, c derivedCase) {
-		s := newScheme(t, c.request.GetParameters())
+		s := mustScheme(t, c.request.GetParameters())
 		r := proto.Clone(c.request).(*batchpb.ApplyQueriesRequest)
 		r.FinalizeResults = false
 		for i, wide := range apply(t, s, r, Options{}) {
@@ -276,7 +276,7 @@ func TestDerivedResponsesAreReproducedInTwoSteps(t *testing.T) {
 
 func TestDerivedResponsesAreDecrypted(t *testing.T) {
 	forDerivedCases(t, func(t *testing.T, c derivedCase) {
-		s := newScheme(t, c.request.GetParameters())
+		s := mustScheme(t, c.request.GetParameters())
 		k, err := s.ParsePrivateKey(marshal(t, c.keys.GetPrivateKey()))
 		if err != nil {
 			t.Fatal(err)

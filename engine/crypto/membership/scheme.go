@@ -46,7 +46,12 @@ type Scheme struct {
 
 // New checks parameters and refuses those that cannot work, with the reason: all
 // faults of form at once, then the rings, then the noise.
-func New(p *batchpb.Parameters) (*Scheme, error) {
+func New(p *batchpb.Parameters) (*Scheme, error) { return newScheme(p, rlwe.NewRing) }
+
+// ringMaker is rlwe.NewRing, or rlwe.NewPlainRing in tests.
+type ringMaker func(words []uint64, logN int) (*rlwe.Ring, error)
+
+func newScheme(p *batchpb.Parameters, make ringMaker) (*Scheme, error) {
 	sp, cp := p.GetShardParameters(), p.GetCryptoParameters()
 	if err := checkForm(sp, cp); err != nil {
 		return nil, fmt.Errorf("private membership parameters: %w", err)
@@ -63,7 +68,7 @@ func New(p *batchpb.Parameters) (*Scheme, error) {
 		logCF:    int(cp.GetLogCompressionFactor()),
 		logBase:  int(cp.GetLogDecompositionModulus()),
 	}
-	if err := s.makeRings(cp); err != nil {
+	if err := s.makeRings(cp, make); err != nil {
 		return nil, fmt.Errorf("private membership parameters: %w", err)
 	}
 	s.perLevel = slotsPerLevel(int(s.buckets), s.levels)
@@ -111,12 +116,12 @@ func checkForm(sp *batchpb.Parameters_ShardParameters, cp *batchpb.Parameters_Cr
 }
 
 // makeRings builds both rings and what joins them.
-func (s *Scheme) makeRings(cp *batchpb.Parameters_CryptoParameters) (err error) {
+func (s *Scheme) makeRings(cp *batchpb.Parameters_CryptoParameters, make ringMaker) (err error) {
 	logN := int(cp.GetLogDegree())
-	if s.request, err = rlwe.NewRing(cp.GetRequestModulus(), logN); err != nil {
+	if s.request, err = make(cp.GetRequestModulus(), logN); err != nil {
 		return fmt.Errorf("request_modulus: %w", err)
 	}
-	if s.response, err = rlwe.NewRing(cp.GetResponseModulus(), logN); err != nil {
+	if s.response, err = make(cp.GetResponseModulus(), logN); err != nil {
 		return fmt.Errorf("response_modulus: %w", err)
 	}
 	if bits := s.request.Modulus().Bits(); s.logBase > bits {

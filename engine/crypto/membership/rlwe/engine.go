@@ -101,10 +101,19 @@ func newEngine(m *Modulus, logN int) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range candidates() {
-		if made, ok := e(m, logN, psi); ok {
-			return made, nil
+	for _, make := range candidates() {
+		if e, ok := make(m, logN, psi); ok {
+			return e, nil
 		}
+	}
+	return newGeneric(m, logN, psi), nil
+}
+
+// newPlainEngine picks the generic engine.
+func newPlainEngine(m *Modulus, logN int) (engine, error) {
+	psi, err := m.root(1 << logN)
+	if err != nil {
+		return nil, err
 	}
 	return newGeneric(m, logN, psi), nil
 }

@@ -437,7 +437,7 @@ func TestRecordedQueriesDecryptToTheirSlots(t *testing.T) {
 			t.Errorf("coefficient %d is %d, want %d", i, v, want)
 		}
 	}
-	if n := c.noiseBits([]Poly{c0, c1}); n > 6 {
+	if n := c.NoiseBits([]Poly{c0, c1}); n > 6 {
 		t.Errorf("fresh noise has %d bits", n)
 	}
 }

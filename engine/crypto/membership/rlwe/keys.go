@@ -159,9 +159,9 @@ func (c *Cryptor) open(components []Poly) {
 	r.e.store(c.buf.values, c.m, r.GroupWords(), false)
 }
 
-// noiseBits returns the length of the largest coefficient that decryption meets, as
+// NoiseBits returns the length in bits of the largest coefficient that decryption meets, as
 // distance from the nearest multiple of q.
-func (c *Cryptor) noiseBits(components []Poly) int {
+func (c *Cryptor) NoiseBits(components []Poly) int {
 	c.open(components)
 	n := 0
 	for _, u := range c.buf.values {

@@ -34,8 +34,23 @@ func NewRing(words []uint64, logN int) (*Ring, error) {
 	if logN < MinLogDegree || logN > MaxLogDegree {
 		return nil, fmt.Errorf("log_degree is %d, must be from %d to %d", logN, MinLogDegree, MaxLogDegree)
 	}
+	return makeRing(m, logN, newEngine)
+}
+
+// NewPlainRing is NewRing with the plainest engine, which serves every modulus: several
+// times slower for the standard ones, and what results of the others are
+// compared with.
+func NewPlainRing(words []uint64, logN int) (*Ring, error) {
+	r, err := NewRing(words, logN)
+	if err != nil {
+		return nil, err
+	}
+	return makeRing(r.m, logN, newPlainEngine)
+}
+
+func makeRing(m Modulus, logN int, choose func(*Modulus, int) (engine, error)) (_ *Ring, err error) {
 	r := &Ring{m: m, logN: logN, n: 1 << logN}
-	if r.e, err = newEngine(&r.m, logN); err != nil {
+	if r.e, err = choose(&r.m, logN); err != nil {
 		return nil, err
 	}
 	r.up, r.down = r.constant(m.r), r.constant(m.rInv)
