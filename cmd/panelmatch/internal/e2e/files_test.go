@@ -53,7 +53,7 @@ func exchangeDir(storage string, date workflow.Date) string {
 
 // private returns the file of a blob in the party's private storage.
 func (p *party) private(date workflow.Date, label string) string {
-	return filepath.Join(exchangeDir(filepath.Join(p.w.dir, p.id, "private-storage"), date), label)
+	return filepath.Join(exchangeDir(p.storage, date), label)
 }
 
 // shared returns the file of a blob in shared storage.

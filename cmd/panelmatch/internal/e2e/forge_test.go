@@ -138,16 +138,26 @@ func (i identity) sign(t testing.TB, data []byte) []byte {
 // signBlob puts a signature of whatever lies under the key today beside it.
 func (w *world) signBlob(key string, by identity) {
 	w.t.Helper()
-	data := readFile(w.t, w.shared(w.today(), key))
+	w.signBlobOf(w.today(), key, by)
+}
+
+func (w *world) signBlobOf(date workflow.Date, key string, by identity) {
+	w.t.Helper()
+	data := readFile(w.t, w.shared(date, key))
 	b, err := proto.Marshal(&protocolpb.NamedSignature{Signature: by.sign(w.t, data), CertificateName: by.name})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.rewrite(w.shared(w.today(), key+".signature"), b)
+	w.rewrite(w.shared(date, key+".signature"), b)
 }
 
 // writeCheckpoint signs a checkpoint and puts it where the party's of today belongs.
 func (p *party) writeCheckpoint(cp *internalpb.ExchangeCheckpoint, by identity) {
+	p.w.t.Helper()
+	p.writeCheckpointOf(p.w.today(), cp, by)
+}
+
+func (p *party) writeCheckpointOf(date workflow.Date, cp *internalpb.ExchangeCheckpoint, by identity) {
 	p.w.t.Helper()
 	payload, err := proto.Marshal(cp)
 	if err != nil {
@@ -159,7 +169,7 @@ func (p *party) writeCheckpoint(cp *internalpb.ExchangeCheckpoint, by identity) 
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
-	p.w.rewrite(p.checkpointFile(p.w.today()), b)
+	p.w.rewrite(p.checkpointFile(date), b)
 }
 
 // rewriteWorkflow replaces the workflow that some parties have stored.

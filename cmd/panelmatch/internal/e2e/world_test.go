@@ -33,7 +33,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// These tests wait more than they work.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 	code := m.Run()
@@ -104,6 +104,7 @@ type party struct {
 	id       string
 	role     manifest.Party
 	manifest string
+	storage  string // of private blobs
 	// set are settings beside the fast ones.
 	set []string
 	log *logBuffer
@@ -134,15 +135,26 @@ func newWorld(t testing.TB, flow string, days int, inputs map[string][]byte) *wo
 	for label, data := range all {
 		w.write(filepath.Join("inputs", label), data)
 	}
-	manifests, err := demo.Prepare(t.Context(), demo.Options{Dir: dir, Workflow: flow, Providers: providers()}, w.dates)
-	if err != nil {
+	if _, err := demo.Prepare(t.Context(), demo.Options{Dir: dir, Workflow: flow, Providers: providers()}, w.dates); err != nil {
 		t.Fatal(err)
 	}
-	w.mp = &party{w: w, id: "mp1", role: manifest.ModelProvider, manifest: manifests[0], log: &logBuffer{}}
-	w.edp = &party{w: w, id: "edp1", role: manifest.DataProvider, manifest: manifests[1], log: &logBuffer{}}
-	lookback := fmt.Sprintf("coordinator.checkpoint.lookback=%dh", 24*days)
-	w.mp.set, w.edp.set = []string{lookback}, []string{lookback}
+	w.addParties()
 	return w
+}
+
+// addParties names the parties of the world's manifests.
+func (w *world) addParties() {
+	for _, p := range []*party{{id: "mp1", role: manifest.ModelProvider}, {id: "edp1", role: manifest.DataProvider}} {
+		p.w, p.log, p.engines = w, &logBuffer{}, map[string]*engine.Engine{}
+		p.manifest = filepath.Join(w.dir, p.id+".yaml")
+		p.storage = filepath.Join(w.dir, p.id, "private-storage")
+		p.set = []string{fmt.Sprintf("coordinator.checkpoint.lookback=%dh", 24*len(w.dates))}
+		if p.role == manifest.ModelProvider {
+			w.mp = p
+		} else {
+			w.edp = p
+		}
+	}
 }
 
 func (w *world) parties() []*party { return []*party{w.mp, w.edp} }
@@ -186,9 +198,6 @@ func (p *party) engine(set ...string) *engine.Engine {
 	e, diags := engine.New(loaded.Manifest, providers())
 	if err := diags.Err(); err != nil {
 		p.w.t.Fatal(err)
-	}
-	if p.engines == nil {
-		p.engines = map[string]*engine.Engine{}
 	}
 	p.engines[id] = e
 	return e
