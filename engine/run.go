@@ -35,6 +35,9 @@ func (e *Engine) Run(ctx context.Context, o RunOptions) (err error) {
 	}
 	opened, err := e.Open(ctx, OpenOptions{Log: o.Log})
 	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil // told to stop before it began: nothing is left open or undone
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
