@@ -77,10 +77,10 @@ func mul101(x0, x1, y0, y1 uint64) (uint64, uint64) {
 	h01, l01 := bits.Mul64(x0, y1)
 	h10, l10 := bits.Mul64(x1, y0)
 	h11, l11 := bits.Mul64(x1, y1)
-	a1, c := bits.Add64(h00, l01, 0)
-	a2, c := bits.Add64(l11, h01, c)
-	a3 := h11 + c
-	a1, c = bits.Add64(a1, l10, 0)
-	a2, c = bits.Add64(a2, h10, c)
-	return reduce101(a0, a1, a2, a3+c)
+	// The middle products are below 2^102 each: their sum has two words.
+	m0, c := bits.Add64(l01, l10, 0)
+	m1, _ := bits.Add64(h01, h10, c)
+	a1, c := bits.Add64(h00, m0, 0)
+	a2, c := bits.Add64(l11, m1, c)
+	return reduce101(a0, a1, a2, h11+c)
 }

@@ -138,12 +138,11 @@ func gather101(x []uint64, step int, y []uint64, off []uint32) (uint64, uint64) 
 		a2, c = bits.Add64(a2, l11, c)
 		a3, _ = bits.Add64(a3, h11, c)
 		h01, l01 := bits.Mul64(x0, y1)
-		a1, c = bits.Add64(a1, l01, 0)
-		a2, c = bits.Add64(a2, h01, c)
-		a3 += c
 		h10, l10 := bits.Mul64(x1, y0)
-		a1, c = bits.Add64(a1, l10, 0)
-		a2, c = bits.Add64(a2, h10, c)
+		m0, c := bits.Add64(l01, l10, 0)
+		m1, _ := bits.Add64(h01, h10, c)
+		a1, c = bits.Add64(a1, m0, 0)
+		a2, c = bits.Add64(a2, m1, c)
 		a3 += c
 	}
 	return reduce101(a0, a1, a2, a3)
