@@ -86,15 +86,18 @@ func (w *watcher) add(what string) {
 }
 
 func (w *watcher) Claimed(*coordinator.Attempt) { w.add("claimed") }
+
 func (w *watcher) Retrying(_ *coordinator.Attempt, _ int, after time.Duration, err error) {
 	w.add("retrying")
 	if after <= 0 || err == nil {
 		w.add("retrying without pause or reason")
 	}
 }
+
 func (w *watcher) Finished(_ *coordinator.Attempt, r coordinator.Report, took time.Duration, err error) {
 	w.add("finished " + r.State.String())
 }
+
 func (w *watcher) Idle(running int) {
 	w.add("idle")
 	w.mu.Lock()

@@ -96,9 +96,11 @@ type work struct {
 }
 
 func (w *work) Ready(context.Context, coordinator.Candidate) bool { return true }
+
 func (w *work) Waits(_ context.Context, a *coordinator.Attempt) bool {
 	return w.waits != nil && w.waits(a)
 }
+
 func (w *work) Run(ctx context.Context, a *coordinator.Attempt) error {
 	w.mu.Lock()
 	w.running++

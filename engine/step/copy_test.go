@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,7 +100,7 @@ func (b *bench) partnerShards(label, base string, n int) {
 	b.t.Helper()
 	b.partner(label, fmt.Appendf(nil, "%s-*-of-%d", base, n))
 	for i := range n {
-		b.partner(fmt.Sprintf("%s-%0*d-of-%d", base, len(fmt.Sprint(n)), i, n), fmt.Appendf(nil, "canary shard %d", i))
+		b.partner(fmt.Sprintf("%s-%0*d-of-%d", base, len(strconv.Itoa(n)), i, n), fmt.Appendf(nil, "canary shard %d", i))
 	}
 }
 

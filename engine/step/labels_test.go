@@ -55,10 +55,10 @@ func filled(t *testing.T, k workflow.Kind) *bench {
 	} {
 		b.put(label, data)
 	}
-	switch k {
-	case workflow.HybridDecrypt:
+	if k == workflow.HybridDecrypt {
 		b.put("encrypted-data", golden(t, "hybrid/mp-encrypted-hkdf-pepper"))
-	case workflow.AssignJoinKeyIDs:
+	}
+	if k == workflow.AssignJoinKeyIDs {
 		b.put("join-keys", []byte("\x0a\x03\x0a\x01k"))
 	}
 	return b

@@ -355,6 +355,16 @@ func TestAWorkflowThatIsNotStoredIsWaitedFor(t *testing.T) {
 	w.cronUntilDone()
 }
 
+func TestAJobThatCanNotClaimFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "mini", 1, nil)
+	w.remove(w.edp.stored())
+	err := w.edp.cron()
+	if err == nil || !strings.Contains(err.Error(), "claim a step: failed 5 times in a row: workflow of recurring exchange demo") {
+		t.Errorf("the job ended with %v", err)
+	}
+}
+
 func TestBadWorkflowsAreNotRun(t *testing.T) {
 	step := func(m *internalpb.ExchangeWorkflow, id string) *internalpb.ExchangeWorkflow_Step {
 		for _, s := range m.GetSteps() {

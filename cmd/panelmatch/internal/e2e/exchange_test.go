@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"maps"
 	"strings"
 	"testing"
@@ -63,7 +64,21 @@ func (w *world) checkEnd(shared int) {
 	if got := w.verifyShared(); got != shared*len(w.dates) {
 		w.t.Errorf("%d blobs are shared, want %d", got, shared*len(w.dates))
 	}
-	w.noSecrets()
+	var secrets []string
+	for _, date := range w.dates {
+		for _, p := range w.parties() {
+			key, ok := p.identity(date).key.(*ecdsa.PrivateKey)
+			if !ok {
+				w.t.Fatalf("%s has another kind of key", p.id)
+			}
+			scalar, err := key.Bytes()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			secrets = append(secrets, string(scalar))
+		}
+	}
+	w.noSecrets(secrets...)
 }
 
 func checkMini(t *testing.T, w *world) {

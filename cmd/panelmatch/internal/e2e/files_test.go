@@ -244,10 +244,9 @@ func byID(t testing.TB, b []byte) map[string]string {
 var publicText = regexp.MustCompile(`^[a-z-]+: [a-z][a-z ',-]+$|^Attempt was abandoned when the daemon ended$|^Attempt timed out after [0-9hms]+$`)
 
 // noSecrets checks that neither log, nor checkpoints, nor shared storage have anything in them that is a
-// party's own: its inputs, its keys, what it did not export.
-func (w *world) noSecrets() {
+// party's own: its inputs, its keys, what it did not export, and further secrets.
+func (w *world) noSecrets(secrets ...string) {
 	w.t.Helper()
-	var secrets []string
 	for _, p := range w.parties() {
 		for _, name := range files(w.t, filepath.Join(w.dir, p.id)) {
 			if strings.HasPrefix(name, "root-x509") || strings.HasPrefix(name, "valid-exchange") || strings.Contains(name, "/done-tasks/") ||
@@ -263,7 +262,9 @@ func (w *world) noSecrets() {
 				}
 			}
 		}
-		secrets = append(secrets, string(readFile(w.t, filepath.Join(w.dir, p.id+"-root.key"))))
+		for _, name := range []string{p.id + "-root.key", p.id + "-keys.json"} {
+			secrets = append(secrets, string(readFile(w.t, filepath.Join(w.dir, name))))
+		}
 	}
 	places := map[string][]byte{"the log of " + w.mp.id: []byte(w.mp.log.String()), "the log of " + w.edp.id: []byte(w.edp.log.String())}
 	for _, date := range w.dates {
