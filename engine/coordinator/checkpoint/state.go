@@ -251,6 +251,7 @@ func (s *state) settle() {
 			return
 		case attemptSucceeded:
 			delete(left, a.GetStepId())
+		default: // says nothing about the step's end
 		}
 	}
 	s.own.ExchangeState = stateInProgress
