@@ -11,7 +11,6 @@ package siv
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
@@ -45,11 +44,39 @@ func Derive(keyMaterial, salt []byte, length int) ([]byte, error) {
 	if length < 1 || length > maxDerived {
 		return nil, fmt.Errorf("a derived key of %d bytes; it must be 1 to %d", length, maxDerived)
 	}
-	key, err := hkdf.Key(sha256.New, keyMaterial, salt, "", length)
-	if err != nil {
-		return nil, fmt.Errorf("derive a key: %w", err)
+	// Not crypto/hkdf: it allocates some twenty times and takes five times as long, and an event needs
+	// one key.
+	prk := hmac(salt, keyMaterial)
+	out := make([]byte, 0, length+sha256.Size)
+	var block [sha256.Size + 1]byte // what came before, and a counter
+	for n := 1; len(out) < length; n++ {
+		block[sha256.Size] = byte(n)
+		msg := block[:]
+		if n == 1 {
+			msg = block[sha256.Size:]
+		}
+		t := hmac(prk[:], msg)
+		copy(block[:], t[:])
+		out = append(out, t[:]...)
 	}
-	return key, nil
+	return out[:length], nil
+}
+
+// hmac returns the HMAC-SHA256 of a message. Nothing escapes if both are short.
+func hmac(key, msg []byte) [sha256.Size]byte {
+	var k [sha256.BlockSize]byte
+	if len(key) > len(k) {
+		h := sha256.Sum256(key)
+		key = h[:]
+	}
+	copy(k[:], key)
+	var inner, outer [3 * sha256.BlockSize]byte
+	for i, b := range k {
+		inner[i], outer[i] = b^0x36, b^0x5c
+	}
+	digest := sha256.Sum256(append(inner[:len(k)], msg...))
+	n := copy(outer[len(k):], digest[:])
+	return sha256.Sum256(outer[:len(k)+n])
 }
 
 // Cipher seals and opens the events of one join key. It is safe for concurrent use, and prints as
@@ -99,23 +126,32 @@ func newCipher(key, associated []byte) (*Cipher, error) {
 	c.lastPadded = c.last
 	double(&c.lastPadded)
 
-	var zero, sum [aes.BlockSize]byte
-	c.cmac(&c.state, zero[:], nil)
+	var w work
+	c.cmac(&w, make([]byte, aes.BlockSize), nil)
+	c.state = w.sum
 	double(&c.state)
-	c.cmac(&sum, associated, nil)
-	subtle.XORBytes(c.state[:], c.state[:], sum[:])
+	c.cmac(&w, associated, nil)
+	subtle.XORBytes(c.state[:], c.state[:], w.sum[:])
 	return c, nil
+}
+
+// work is what one Seal or Open needs; the blocks are given to an interface, so that on the stack they
+// would each escape from it.
+type work struct {
+	sum, v, x, counter, stream [aes.BlockSize]byte
+	tail                       [2 * aes.BlockSize]byte
 }
 
 // Seal encrypts plaintext, which may be empty, and appends the result to dst. The part of dst that is
 // written must not overlap plaintext.
 func (c *Cipher) Seal(dst, plaintext []byte) []byte {
-	var v [aes.BlockSize]byte
-	c.s2v(&v, plaintext)
-	dst = append(dst, v[:]...)
+	var w work
+	c.s2v(&w, plaintext)
+	w.v = w.sum
+	dst = append(dst, w.v[:]...)
 	n := len(dst)
 	dst = append(dst, plaintext...)
-	c.crypt(dst[n:], &v)
+	c.crypt(&w, dst[n:])
 	return dst
 }
 
@@ -126,12 +162,12 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) < Overhead {
 		return dst, ErrOpen
 	}
-	v, sum := [aes.BlockSize]byte(ciphertext), [aes.BlockSize]byte{}
+	w := work{v: [aes.BlockSize]byte(ciphertext)}
 	n := len(dst)
 	out := append(dst, ciphertext[Overhead:]...)
-	c.crypt(out[n:], &v)
-	c.s2v(&sum, out[n:])
-	if subtle.ConstantTimeCompare(sum[:], v[:]) != 1 {
+	c.crypt(&w, out[n:])
+	c.s2v(&w, out[n:])
+	if subtle.ConstantTimeCompare(w.sum[:], w.v[:]) != 1 {
 		clear(out[n:])
 		return dst, ErrOpen
 	}
@@ -141,42 +177,40 @@ func (c *Cipher) Open(dst, ciphertext []byte) ([]byte, error) {
 // Format prints [redacted], whatever the verb.
 func (c *Cipher) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[redacted]") }
 
-// s2v sets v to the synthetic initialization vector of a plaintext.
-func (c *Cipher) s2v(v *[aes.BlockSize]byte, plaintext []byte) {
+// s2v sets w.sum to the synthetic initialization vector of a plaintext.
+func (c *Cipher) s2v(w *work, plaintext []byte) {
 	if len(plaintext) >= aes.BlockSize {
-		c.cmac(v, plaintext, &c.state)
+		c.cmac(w, plaintext, &c.state)
 		return
 	}
-	t := c.state
-	double(&t)
+	t := &w.stream
+	*t = c.state
+	double(t)
 	subtle.XORBytes(t[:], t[:], plaintext)
 	t[len(plaintext)] ^= 0x80
-	c.cmac(v, t[:], nil)
+	c.cmac(w, t[:], nil)
 }
 
-// cmac sets sum to the CMAC (RFC 4493) of b. If end is given, b has 16 bytes at least, and its last 16
-// are taken XOR end.
-func (c *Cipher) cmac(sum *[aes.BlockSize]byte, b []byte, end *[aes.BlockSize]byte) {
-	var x [aes.BlockSize]byte
-	head := 0 // of b, in whole blocks that are neither the last nor touched by end
-	if n := len(b); end == nil {
-		head = max(n-1, 0) / aes.BlockSize * aes.BlockSize
-	} else {
-		head = (n - aes.BlockSize) / aes.BlockSize * aes.BlockSize
-	}
-	for i := 0; i < head; i += aes.BlockSize {
-		subtle.XORBytes(x[:], x[:], b[i:i+aes.BlockSize])
-		c.mac.Encrypt(x[:], x[:])
-	}
-	var tail [2 * aes.BlockSize]byte
-	n := copy(tail[:], b[head:])
+// cmac sets w.sum to the CMAC (RFC 4493) of b. If end is given, b has 16 bytes at least, and its last
+// 16 are taken XOR end.
+func (c *Cipher) cmac(w *work, b []byte, end *[aes.BlockSize]byte) {
+	head := max(len(b)-1, 0) // of b, in whole blocks that are neither the last nor touched by end
 	if end != nil {
-		subtle.XORBytes(tail[n-aes.BlockSize:n], tail[n-aes.BlockSize:n], end[:])
+		head = len(b) - aes.BlockSize
 	}
-	rest := tail[:]
+	head = head / aes.BlockSize * aes.BlockSize
+	w.x = [aes.BlockSize]byte{}
+	for i := 0; i < head; i += aes.BlockSize {
+		c.chain(w, b[i:i+aes.BlockSize])
+	}
+	w.tail = [2 * aes.BlockSize]byte{}
+	rest := w.tail[:]
+	n := copy(rest, b[head:])
+	if end != nil {
+		subtle.XORBytes(rest[n-aes.BlockSize:n], rest[n-aes.BlockSize:n], end[:])
+	}
 	if n > aes.BlockSize {
-		subtle.XORBytes(x[:], x[:], rest[:aes.BlockSize])
-		c.mac.Encrypt(x[:], x[:])
+		c.chain(w, rest[:aes.BlockSize])
 		rest, n = rest[aes.BlockSize:], n-aes.BlockSize
 	}
 	key := &c.last
@@ -184,26 +218,31 @@ func (c *Cipher) cmac(sum *[aes.BlockSize]byte, b []byte, end *[aes.BlockSize]by
 		rest[n] = 0x80
 		key = &c.lastPadded
 	}
-	subtle.XORBytes(x[:], x[:], rest[:aes.BlockSize])
-	subtle.XORBytes(x[:], x[:], key[:])
-	c.mac.Encrypt(sum[:], x[:])
+	subtle.XORBytes(rest[:aes.BlockSize], rest[:aes.BlockSize], key[:])
+	c.chain(w, rest[:aes.BlockSize])
+	w.sum = w.x
 }
 
-// crypt encrypts or decrypts b in place in counter mode, from the counter that v gives.
-func (c *Cipher) crypt(b []byte, v *[aes.BlockSize]byte) {
-	counter := *v
-	counter[8] &= 0x7f
-	counter[12] &= 0x7f
+// chain takes one more block into the MAC.
+func (c *Cipher) chain(w *work, block []byte) {
+	subtle.XORBytes(w.x[:], w.x[:], block)
+	c.mac.Encrypt(w.x[:], w.x[:])
+}
+
+// crypt encrypts or decrypts b in place in counter mode, from the counter that w.v gives.
+func (c *Cipher) crypt(w *work, b []byte) {
+	w.counter = w.v
+	w.counter[8] &= 0x7f
+	w.counter[12] &= 0x7f
 	if len(b) >= streamFrom {
-		cipher.NewCTR(c.enc, counter[:]).XORKeyStream(b, b)
+		cipher.NewCTR(c.enc, w.counter[:]).XORKeyStream(b, b)
 		return
 	}
 	// The low 32 bits have their top bit clear: they do not run over in so few blocks.
-	var stream [aes.BlockSize]byte
-	for n := binary.BigEndian.Uint32(counter[12:]); len(b) > 0; n++ {
-		binary.BigEndian.PutUint32(counter[12:], n)
-		c.enc.Encrypt(stream[:], counter[:])
-		b = b[subtle.XORBytes(b, b, stream[:]):]
+	for n := binary.BigEndian.Uint32(w.counter[12:]); len(b) > 0; n++ {
+		binary.BigEndian.PutUint32(w.counter[12:], n)
+		c.enc.Encrypt(w.stream[:], w.counter[:])
+		b = b[subtle.XORBytes(b, b, w.stream[:]):]
 	}
 }
 

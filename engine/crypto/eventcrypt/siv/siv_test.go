@@ -3,6 +3,8 @@ package siv
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -210,6 +212,21 @@ func TestChangedOrForeignCiphertextsAreNotOpened(t *testing.T) {
 		}
 		if _, err := o.Open(nil, sealed); !errors.Is(err, ErrOpen) {
 			t.Errorf("%q opens it: %v", other, err)
+		}
+	}
+}
+
+func TestDerivationEqualsTheStandardLibrarysAtEveryLength(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for n := 1; n <= 200; n++ {
+		material, salt := randomBytes(rng, n), randomBytes(rng, rng.IntN(150))
+		size := 1 + rng.IntN(maxDerived)
+		want, err := hkdf.Key(sha256.New, material, salt, "", size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Derive(material, salt, size); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("%d bytes of material: got %x, %v; want %x", n, got, err, want)
 		}
 	}
 }
