@@ -129,7 +129,6 @@ type bundle struct {
 	s *Scheme
 	q *Queries
 
-	mu    sync.Mutex
 	g     *rlwe.PRNG
 	buf   *rlwe.Buffer
 	drawn int       // ciphertexts whose second component was drawn

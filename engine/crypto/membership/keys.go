@@ -18,17 +18,7 @@ type seeds struct {
 }
 
 func freshSeeds() seeds {
-	return seeds{freshPRNG(), func(int) ([]byte, *rlwe.PRNG) { return rlwe.NewSeed(), freshPRNG() }}
-}
-
-// freshPRNG returns a generator with a seed from the operating system, which nobody
-// else gets to see.
-func freshPRNG() *rlwe.PRNG {
-	g, err := rlwe.NewPRNG(rlwe.NewSeed())
-	if err != nil {
-		panic(err) // NewSeed makes seeds of the right length
-	}
-	return g
+	return seeds{rlwe.NewPrivatePRNG(), func(int) ([]byte, *rlwe.PRNG) { return rlwe.NewSeed(), rlwe.NewPrivatePRNG() }}
 }
 
 // GenerateKeys makes a key pair: the serialized PrivateKey, which stays with the asker,

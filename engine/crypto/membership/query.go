@@ -19,7 +19,7 @@ type Query struct {
 // EncryptQueries encrypts queries, in their order, as one serialized EncryptedQueries.
 // They share polynomials, so a list is smaller than its queries one by one.
 func (k *PrivateKey) EncryptQueries(queries []Query) ([]byte, error) {
-	return k.encryptQueries(queries, rlwe.NewSeed(), freshPRNG())
+	return k.encryptQueries(queries, rlwe.NewSeed(), rlwe.NewPrivatePRNG())
 }
 
 func (k *PrivateKey) encryptQueries(queries []Query, seed []byte, private *rlwe.PRNG) ([]byte, error) {

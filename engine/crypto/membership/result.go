@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -170,5 +169,3 @@ func (f *finalizer) appendWide(b []byte, errorEstimate float64) []byte {
 	b = protowire.AppendVarint(b, uint64(r.CiphertextLen(len(f.wide))))
 	return r.AppendCiphertext(b, f.wide, errorEstimate, f.buf)
 }
-
-var errEmptyDatabase = errors.New("shard has no buckets: an empty database cannot be queried")

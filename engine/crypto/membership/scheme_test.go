@@ -438,12 +438,30 @@ func TestStepMustNameOneBucketLess(t *testing.T) {
 }
 
 func TestSlotsPerLevelAgreesWithC(t *testing.T) {
-	for _, c := range []struct{ buckets, levels, want int }{
-		{1, 1, 1}, {11, 1, 11}, {11, 2, 4}, {16, 2, 4}, {17, 2, 5}, {8192, 2, 91}, {1, 3, 1},
-		{27, 3, 3}, {28, 3, 4}, {64, 3, 4}, {125, 3, 5}, {81, 4, 3}, {1024, 5, 4},
+	type row struct{ buckets, levels, want int }
+	for _, c := range []row{
+		{1, 1, 1},
+		{11, 1, 11},
+		{11, 2, 4},
+		{16, 2, 4},
+		{17, 2, 5},
+		{8192, 2, 91},
+		{1, 3, 1},
+		{27, 3, 3},
+		{28, 3, 4},
+		{64, 3, 4},
+		{125, 3, 5},
+		{81, 4, 3},
+		{1024, 5, 4},
 		// Exact fifth powers, where C's 1.0/5 is above a fifth.
-		{3125, 5, 6}, {7776, 5, 7}, {16807, 5, 8}, {32768, 5, 9}, {3124, 5, 5}, {243, 5, 3},
-		{1 << 30, 2, 1 << 15}, {1 << 30, 30, 2},
+		{3125, 5, 6},
+		{7776, 5, 7},
+		{16807, 5, 8},
+		{32768, 5, 9},
+		{3124, 5, 5},
+		{243, 5, 3},
+		{1 << 30, 2, 1 << 15},
+		{1 << 30, 30, 2},
 	} {
 		if got := slotsPerLevel(c.buckets, c.levels); got != c.want {
 			t.Errorf("%d buckets, %d levels: %d slots, want %d", c.buckets, c.levels, got, c.want)

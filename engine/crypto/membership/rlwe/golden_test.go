@@ -392,7 +392,7 @@ func field(t testing.TB, message []byte, num int) [][]byte {
 	t.Helper()
 	var out [][]byte
 	err := protoscan.Each(message, func(f protoscan.Field) error {
-		if int(f.Number) == num {
+		if f.Number == num {
 			out = append(out, f.Data)
 		}
 		return nil

@@ -46,6 +46,13 @@ func NewSeed() []byte {
 	return seed
 }
 
+// NewPrivatePRNG starts the stream of a fresh seed, which nobody else gets to see.
+func NewPrivatePRNG() *PRNG {
+	p := &PRNG{at: prngBlock}
+	rand.Read(p.seed[:]) // never fails, as above
+	return p
+}
+
 // refill makes the next block.
 func (p *PRNG) refill() {
 	extract := hmac.New(sha256.New, strconv.AppendInt([]byte("salt"), int64(p.block), 10))

@@ -332,7 +332,7 @@ func TestPackingIsCanonical(t *testing.T) {
 					t.Fatalf("%d bits: value %d is %v, want %v", m.width, i, got[i].big(), v[i].big())
 				}
 			}
-			if unpack(got, append(b, 0), &m) == nil || unpack(got, b[1:], &m) == nil {
+			if unpack(got, append(bytes.Clone(b), 0), &m) == nil || unpack(got, b[1:], &m) == nil {
 				t.Error("a wrong length was accepted")
 			}
 			// q itself counts as zero, what is above is refused.

@@ -12,7 +12,7 @@ import (
 
 // Field is one field as found. Data shares memory with the scanned message.
 type Field struct {
-	Number protowire.Number
+	Number int
 	Type   protowire.Type
 	Value  uint64 // of a varint or fixed field
 	Data   []byte // of a length-delimited field
@@ -26,7 +26,7 @@ func Each(message []byte, f func(Field) error) error {
 			return fmt.Errorf("malformed message: %w", protowire.ParseError(n))
 		}
 		message = message[n:]
-		field := Field{Number: num, Type: typ}
+		field := Field{Number: int(num), Type: typ}
 		switch typ {
 		case protowire.VarintType:
 			field.Value, n = protowire.ConsumeVarint(message)

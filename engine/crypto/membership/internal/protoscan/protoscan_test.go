@@ -20,7 +20,7 @@ func TestEachFindsFieldsInOrder(t *testing.T) {
 	b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), 9)
 	b = protowire.AppendTag(b, 5, protowire.EndGroupType)
 	b = protowire.AppendVarint(protowire.AppendTag(b, 6, protowire.VarintType), ^uint64(0))
-	var got []protowire.Number
+	var got []int
 	err := protoscan.Each(b, func(f protoscan.Field) error {
 		got = append(got, f.Number)
 		switch f.Number {
