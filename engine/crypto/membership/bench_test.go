@@ -123,10 +123,10 @@ func BenchmarkEncryptQueries(b *testing.B) {
 func BenchmarkApplyQueries(b *testing.B) {
 	for _, buckets := range []int32{512, 2048, 8192} {
 		for _, size := range []int{64, 508, 4096} {
-			if buckets == 8192 && size == 4096 {
-				continue // 4.5 GiB encoded; see cold runs with little memory in the README
-			}
 			for _, cold := range []bool{false, true} {
+				if buckets == 8192 && size == 4096 && !cold {
+					continue // 4.5 GiB encoded: more than the budget, so it is never warm
+				}
 				name := fmt.Sprintf("buckets=%d/bytes=%d/cold=%v", buckets, size, cold)
 				b.Run(name, func(b *testing.B) { benchApply(b, buckets, size, cold) })
 			}
@@ -139,7 +139,7 @@ func benchApply(b *testing.B, buckets int32, size int, cold bool) {
 	p := newParty(b, buckets)
 	database := fullShard(buckets, size)
 	q := p.queries(b, n)
-	o := Options{Workers: 1, Memory: 4 << 30}
+	o := Options{Workers: 1, Memory: 2 << 30}
 	results, bytes := 0, 0
 	run := func(sh *Shard) {
 		err := sh.Apply(context.Background(), []*Queries{q}, nil, func(r Result) error {

@@ -81,3 +81,73 @@ func BenchmarkRowSums(b *testing.B) {
 		b.ReportMetric(perGroup*float64(groups(e.size())), "ns/polynomial")
 	})
 }
+
+// BenchmarkExpand reports the time of a key switch, of which one expansion of 16 has 15.
+func BenchmarkExpand(b *testing.B) {
+	r := standardRing(b, standardQ)
+	k, err := NewSecretKey(r, make([]int64, r.n))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var keys []*GaloisKey
+	for i := range 4 {
+		m, err := NewCryptor(k, 3, 8).AppendGaloisKey(nil, r.ExpansionPower(i), 10, NewSeed(), NewPrivatePRNG())
+		if err != nil {
+			b.Fatal(err)
+		}
+		key, err := r.ParseGaloisKey(m, r.ExpansionPower(i), 10)
+		if err != nil {
+			b.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	x, err := NewExpander(r, keys)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, c0, c1 := x.NewExpansion(), r.NewPoly(), r.NewPoly()
+	for b.Loop() {
+		e.Expand(c0, c1, func(int) bool { return true }, func(int, Poly, Poly) {})
+	}
+	b.ReportMetric(b.Elapsed().Seconds()*1e3/float64(e.switches), "ms/key-switch")
+}
+
+func BenchmarkModulusSwitch(b *testing.B) {
+	from, to := standardRing(b, standardQ), standardRing(b, standardQ2)
+	s, err := NewSwitcher(from, to, 3)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, z, buf := from.NewPoly(), to.NewPoly(), from.NewBuffer()
+	for b.Loop() {
+		s.Switch(z, p, buf)
+	}
+}
+
+func BenchmarkUniform(b *testing.B) {
+	r := standardRing(b, standardQ)
+	p, g, buf := r.NewPoly(), NewPrivatePRNG(), r.NewBuffer()
+	for b.Loop() {
+		r.Uniform(p, g, buf)
+	}
+}
+
+func BenchmarkUnpack(b *testing.B) {
+	r := standardRing(b, standardQ)
+	p, buf := r.NewPoly(), r.NewBuffer()
+	packed := make([]byte, r.PackedLen())
+	for b.Loop() {
+		if err := r.Unpack(p, packed, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPack(b *testing.B) {
+	r := standardRing(b, standardQ)
+	p, buf := r.NewPoly(), r.NewBuffer()
+	packed := make([]byte, r.PackedLen())
+	for b.Loop() {
+		r.Pack(packed, p, buf)
+	}
+}

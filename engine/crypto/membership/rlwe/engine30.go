@@ -98,38 +98,70 @@ func (e *engine30) run(h, stride int) int {
 func (e *engine30) at(i, stride int) int { return i/groupSize*stride + i%groupSize }
 
 func (e *engine30) forward(p []uint64, stride int) {
+	q := e.q
 	k := 1
-	for h := e.n / 2; h >= 1; h /= 2 {
+	for h := e.n / 2; h >= groupSize; h /= 2 {
 		m := e.run(h, stride)
 		for s := 0; s < e.n; s += 2 * h {
 			for j := s; j < s+h; j += m {
 				ia, ib := e.at(j, stride), e.at(j+h, stride)
-				butterflies30(p[ia:ia+m], p[ib:ib+m], e.fwd[k], e.q)
+				butterflies30(p[ia:ia+m], p[ib:ib+m], e.fwd[k], q)
 			}
 			k++
 		}
 	}
+	// The last three layers are inside the groups.
 	for g := range groups(e.n) {
-		for i := range groupSize {
-			v := &p[g*stride+i]
-			*v = once(once(*v, 2*e.q), e.q)
+		v := (*[groupSize]uint64)(p[g*stride:])
+		k := e.n/groupSize + g
+		w4, w2, w1 := e.fwd[k], (*[2]shoup30)(e.fwd[2*k:]), (*[4]shoup30)(e.fwd[4*k:])
+		for i := range 4 {
+			v[i], v[i+4] = butterfly30(v[i], v[i+4], w4, q)
+		}
+		for i := range 2 {
+			v[i], v[i+2] = butterfly30(v[i], v[i+2], w2[0], q)
+			v[i+4], v[i+6] = butterfly30(v[i+4], v[i+6], w2[1], q)
+		}
+		for i := range 4 {
+			x, y := butterfly30(v[2*i], v[2*i+1], w1[i], q)
+			v[2*i], v[2*i+1] = once(once(x, 2*q), q), once(once(y, 2*q), q)
 		}
 	}
 }
 
-// butterflies30 keeps values below 4q: a is brought below 2q first (Harvey).
+// butterfly30 keeps values below 4q: x is brought below 2q first (Harvey).
+func butterfly30(x, y uint64, w shoup30, q uint64) (uint64, uint64) {
+	x = once(x, 2*q)
+	t := mulShoup(y, w, q)
+	return x + t, x - t + 2*q
+}
+
 func butterflies30(a, b []uint64, w shoup30, q uint64) {
 	b = b[:len(a)]
 	for j, x := range a {
-		x = once(x, 2*q)
-		t := mulShoup(b[j], w, q)
-		a[j] = x + t
-		b[j] = x - t + 2*q
+		a[j], b[j] = butterfly30(x, b[j], w, q)
 	}
 }
 
 func (e *engine30) inverse(p []uint64, stride int) {
-	for h := 1; h < e.n; h *= 2 {
+	q := e.q
+	// The first three layers are inside the groups.
+	for g := range groups(e.n) {
+		v := (*[groupSize]uint64)(p[g*stride:])
+		k := e.n/groupSize + g
+		w4, w2, w1 := e.inv[k], (*[2]shoup30)(e.inv[2*k:]), (*[4]shoup30)(e.inv[4*k:])
+		for i := range 4 {
+			v[2*i], v[2*i+1] = inverse30(v[2*i], v[2*i+1], w1[i], q)
+		}
+		for i := range 2 {
+			v[i], v[i+2] = inverse30(v[i], v[i+2], w2[0], q)
+			v[i+4], v[i+6] = inverse30(v[i+4], v[i+6], w2[1], q)
+		}
+		for i := range 4 {
+			v[i], v[i+4] = inverse30(v[i], v[i+4], w4, q)
+		}
+	}
+	for h := groupSize; h < e.n; h *= 2 {
 		k := e.n / (2 * h)
 		m := e.run(h, stride)
 		for s := 0; s < e.n; s += 2 * h {
@@ -137,25 +169,27 @@ func (e *engine30) inverse(p []uint64, stride int) {
 			k++
 			for j := s; j < s+h; j += m {
 				ia, ib := e.at(j, stride), e.at(j+h, stride)
-				inverse30(p[ia:ia+m], p[ib:ib+m], w, e.q)
+				inverses30(p[ia:ia+m], p[ib:ib+m], w, q)
 			}
 		}
 	}
 	for g := range groups(e.n) {
 		for i := range groupSize {
 			v := &p[g*stride+i]
-			*v = once(mulShoup(*v, e.last, e.q), e.q)
+			*v = once(mulShoup(*v, e.last, q), q)
 		}
 	}
 }
 
 // inverse30 keeps values below 2q.
-func inverse30(a, b []uint64, w shoup30, q uint64) {
+func inverse30(x, y uint64, w shoup30, q uint64) (uint64, uint64) {
+	return once(x+y, 2*q), mulShoup(x-y+2*q, w, q)
+}
+
+func inverses30(a, b []uint64, w shoup30, q uint64) {
 	b = b[:len(a)]
 	for j, x := range a {
-		y := b[j]
-		a[j] = once(x+y, 2*q)
-		b[j] = mulShoup(x-y+2*q, w, q)
+		a[j], b[j] = inverse30(x, b[j], w, q)
 	}
 }
 
