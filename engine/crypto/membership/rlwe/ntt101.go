@@ -75,33 +75,38 @@ func makeTables101(m *Modulus, logN int, psi uint128) (t tables101, ok bool) {
 
 // forward101 transforms n >= 16 coefficients in place.
 func (t *tables101) forward101(p []uint64, n, stride int) {
-	k := 1
-	for h := n / 2; h >= 1; h /= 2 {
-		run := min(h, runOf(n, stride))
-		for s := 0; s < n; s += 2 * h {
+	for h := n / 2; h >= groupSize; h /= 2 {
+		gap, run := h/groupSize*stride, runOf(h, stride)
+		k := n / (2 * h)
+		for at := 0; at < n/groupSize*stride; at += 2 * gap {
 			w := &t.fwd[k]
 			k++
-			for j := s; j < s+h; j += run {
-				a, b := at101(j, stride), at101(j+h, stride)
-				butterflies101(p[a:a+2*run], p[b:b+2*run], w)
+			for j := at; j < at+gap; j += max(stride, run) {
+				butterflies101(p[j:j+run], p[j+gap:j+gap+run], w)
 			}
 		}
 	}
+	// The last three layers are inside the groups.
 	for g := range n / groupSize {
-		settle(p[g*stride : g*stride+2*groupSize])
+		v := p[g*stride : g*stride+2*groupSize]
+		k := n/groupSize + g
+		butterflies101(v[:8], v[8:], &t.fwd[k])
+		butterflies101(v[:4], v[4:8], &t.fwd[2*k])
+		butterflies101(v[8:12], v[12:], &t.fwd[2*k+1])
+		for i := range 4 {
+			butterflies101(v[4*i:4*i+2], v[4*i+2:4*i+4], &t.fwd[4*k+i])
+		}
+		settle(v)
 	}
 }
 
-// runOf is the number of coefficients that lie side by side.
-func runOf(n, stride int) int {
+// runOf is the number of words of h coefficients that lie side by side.
+func runOf(h, stride int) int {
 	if stride == 2*groupSize {
-		return n
+		return 2 * h
 	}
-	return groupSize
+	return 2 * groupSize
 }
-
-// at101 is the index of coefficient i.
-func at101(i, stride int) int { return i/groupSize*stride + i%groupSize*2 }
 
 // butterflies101 sets (a, b) to (a + w*b, a - w*b + 2q) for the pairs of two slices.
 func butterflies101(a, b []uint64, w *twiddle) {
@@ -136,29 +141,39 @@ func butterflies101(a, b []uint64, w *twiddle) {
 
 // inverse101 takes a transform of n >= 16 values to coefficients times 2^-128.
 func (t *tables101) inverse101(p []uint64, n, stride int) {
-	layer := 0
-	for h := 1; h < n/2; h *= 2 {
-		k := n / (2 * h)
-		run := min(h, runOf(n, stride))
+	// The first three layers are inside the groups.
+	kq0, kq1, kq2 := multiple101(0), multiple101(1), multiple101(2)
+	for g := range n / groupSize {
+		v := p[g*stride : g*stride+2*groupSize]
+		k := n/groupSize + g
+		for i := range 4 {
+			inverses101(v[4*i:4*i+2], v[4*i+2:4*i+4], &t.inv[4*k+i], kq0.lo, kq0.hi)
+		}
+		inverses101(v[:4], v[4:8], &t.inv[2*k], kq1.lo, kq1.hi)
+		inverses101(v[8:12], v[12:], &t.inv[2*k+1], kq1.lo, kq1.hi)
+		inverses101(v[:8], v[8:], &t.inv[k], kq2.lo, kq2.hi)
+	}
+	layer := 3
+	for h := groupSize; h < n/2; h *= 2 {
+		gap, run := h/groupSize*stride, runOf(h, stride)
 		kq := multiple101(layer)
-		for s := 0; s < n; s += 2 * h {
+		k := n / (2 * h)
+		for at := 0; at < n/groupSize*stride; at += 2 * gap {
 			w := &t.inv[k]
 			k++
-			for j := s; j < s+h; j += run {
-				a, b := at101(j, stride), at101(j+h, stride)
-				inverses101(p[a:a+2*run], p[b:b+2*run], w, kq.lo, kq.hi)
+			for j := at; j < at+gap; j += max(stride, run) {
+				inverses101(p[j:j+run], p[j+gap:j+gap+run], w, kq.lo, kq.hi)
 				if layer%4 == 3 {
-					settle(p[a : a+2*run])
+					settle(p[j : j+run])
 				}
 			}
 		}
 		layer++
 	}
 	kq := multiple101(layer)
-	run := min(n/2, runOf(n, stride))
-	for j := 0; j < n/2; j += run {
-		ia, ib := at101(j, stride), at101(j+n/2, stride)
-		a, b := p[ia:ia+2*run], p[ib:ib+2*run]
+	gap, run := n/2/groupSize*stride, runOf(n/2, stride)
+	for at := 0; at < gap; at += max(stride, run) {
+		a, b := p[at:at+run], p[at+gap:at+gap+run]
 		for j := 0; j+1 < len(a) && j+1 < len(b); j += 2 {
 			a0, a1, b0, b1 := a[j], a[j+1], b[j], b[j+1]
 			d0, d1 := difference101(a0, a1, b0, b1, kq)
