@@ -35,8 +35,7 @@ func (s *stores) open(ctx context.Context, key blob.ExchangeKey, side graph.Side
 	if err != nil {
 		return nil, err
 	}
-	opts.Prefix = place.Prefix
-	return blob.ForExchange(place.Bucket, key, opts)
+	return place.Store(key, opts)
 }
 
 // checkpoints is the shared storage of exchanges as the checkpoint coordinator needs it.

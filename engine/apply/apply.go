@@ -202,9 +202,7 @@ func (p *planner) input(ctx context.Context, id string, date workflow.Date, labe
 	if err != nil {
 		return err
 	}
-	store, err := blob.ForExchange(place.Bucket, key, blob.Options{
-		Name: "private storage", Prefix: place.Prefix, WriteLimit: int64(p.m.Limits.PrivateBlob),
-	})
+	store, err := place.Store(key, blob.Options{Name: "private storage", WriteLimit: int64(p.m.Limits.PrivateBlob)})
 	if err != nil {
 		return err
 	}

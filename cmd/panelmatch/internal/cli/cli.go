@@ -100,7 +100,7 @@ Exit codes: 0 all is fine, 1 what was checked is not fine, 2 wrong usage.`,
 	)
 	root.AddCommand(
 		newVet(env), newGraph(env), newExplain(env), newSchema(env), newFmt(env),
-		newDemo(env), newApply(env), newRun(env),
+		newDemo(env), newCheck(env), newApply(env), newRun(env),
 		newProviders(env), newVersion(env),
 	)
 	return root

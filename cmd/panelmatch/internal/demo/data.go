@@ -166,7 +166,7 @@ func (d *run) report(ctx context.Context) (*Result, error) {
 			if err != nil {
 				return nil, err
 			}
-			shared, err := blob.ForExchange(place.Bucket, blob.ExchangeKey{RecurringExchange: RecurringExchange, Date: date}, blob.Options{Prefix: place.Prefix})
+			shared, err := place.Store(blob.ExchangeKey{RecurringExchange: RecurringExchange, Date: date}, blob.Options{Name: "shared storage"})
 			if err != nil {
 				return nil, err
 			}

@@ -340,6 +340,6 @@ func (p *party) private(ctx context.Context, opened *graph.Opened, date workflow
 		return nil, place, err
 	}
 	key := blob.ExchangeKey{RecurringExchange: RecurringExchange, Date: date}
-	s, err := blob.ForExchange(place.Bucket, key, blob.Options{Name: p.title + "'s private storage", Prefix: place.Prefix})
+	s, err := place.Store(key, blob.Options{Name: p.title + "'s private storage"})
 	return s, place, err
 }
