@@ -324,7 +324,7 @@ func (c *checker) ownRoot(ctx context.Context, p *proofs) {
 		p.list = append(p.list, Proof{
 			Name: "own root", Status: Warning, Missing: "root certificate " + name,
 			Detail: "the own root certificate is not among the root certificates",
-			Hint:   "store it: own certificates are verified against it after a restart",
+			Hint:   "panelmatch apply stores it; this client does without, a reference client on the same storage does not",
 		})
 		return
 	}
