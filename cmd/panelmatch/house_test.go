@@ -19,7 +19,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/panelmatch/panelmatch/engine/graph"
 	"github.com/panelmatch/panelmatch/engine/provider"
+	"github.com/panelmatch/panelmatch/schema/manifest"
 )
 
 const (
@@ -252,5 +254,51 @@ func TestLinksInDocsLeadSomewhere(t *testing.T) {
 				t.Errorf("%s: link to %s leads nowhere", path, m[1])
 			}
 		}
+	}
+}
+
+// The demo embeds workflows, because a Go file can't embed from another top-level folder.
+func TestTheDemosWorkflowsAreTheShippedOnes(t *testing.T) {
+	const dir = "internal/demo/files"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		got, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join(top, "manifests/workflows", e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s/%s differs from manifests/workflows; copy the latter", dir, e.Name())
+		}
+	}
+}
+
+// The README's manifest is one that works.
+func TestTheReadmesManifestIsGood(t *testing.T) {
+	text, err := os.ReadFile(top + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "```yaml\n")
+	block, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatal("the README has no manifest")
+	}
+	name := filepath.Join(t.TempDir(), "readme.yaml")
+	if err := os.WriteFile(name, []byte(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded, diags := manifest.Load(t.Context(), manifest.Sources{Files: []string{name}})
+	if err := diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, diags := graph.Resolve(loaded.Manifest, providers()); diags.HasErrors() {
+		t.Error(diags.Err())
 	}
 }

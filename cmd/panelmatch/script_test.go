@@ -30,7 +30,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("MANIFESTS", manifests)
 			// A manifest's relative paths resolve against its file, so a script works on a copy.
-			return os.CopyFS(filepath.Join(env.WorkDir, "quickstart"), os.DirFS(filepath.Join(manifests, "quickstart")))
+			target := filepath.Join(env.WorkDir, "quickstart")
+			if err := os.CopyFS(target, os.DirFS(filepath.Join(manifests, "quickstart"))); err != nil {
+				return err
+			}
+			return os.RemoveAll(filepath.Join(target, "data")) // of somebody who tried it out
 		},
 	})
 }
