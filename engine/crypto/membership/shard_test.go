@@ -244,3 +244,44 @@ func TestErrorEstimateIgnoresDivisionOfMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryStaysInsideTheBudget adds up what a shard would take, for shards that fit and shards
+// that do not.
+func TestMemoryStaysInsideTheBudget(t *testing.T) {
+	p := prepare(t)
+	contents := make([]byte, 200*p.s.chunk)
+	poly, query := p.s.polyBytes(), p.s.queryBytes()
+	for _, size := range []int{1, 3 * p.s.chunk, len(contents)} {
+		for memory := p.e.MinMemory(); memory < 1<<24; memory = memory*5/4 + 1 {
+			var buckets []Bucket
+			for id := range int32(10) {
+				buckets = append(buckets, Bucket{id, contents[:size]})
+			}
+			sh, err := p.e.NewShard(0, buckets, Options{Memory: memory})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sh.prepare()
+			used := int64(sh.queries) * query
+			largest := int64(0)
+			for _, c := range sh.columns {
+				for _, b := range c.blocks {
+					n := int64(b.stride(1)) * poly
+					largest = max(largest, n)
+					if sh.keep {
+						used += n
+					}
+				}
+			}
+			if !sh.keep {
+				used += int64(len(sh.scratch)) * 8
+				if int64(len(sh.scratch))*8 < largest {
+					t.Errorf("scratch space of %d bytes for a block of %d", len(sh.scratch)*8, largest)
+				}
+			}
+			if used > memory {
+				t.Errorf("%d polynomials in %d bytes: %d used", sh.total, memory, used)
+			}
+		}
+	}
+}
