@@ -106,7 +106,7 @@ func parse(name string) (*ast.File, error) {
 func packageComment(f *ast.File) string {
 	for _, d := range f.Decls {
 		if p, ok := d.(*ast.Package); ok {
-			for _, c := range p.Comments() {
+			for _, c := range ast.Comments(p) {
 				if c.Doc {
 					return c.Text()
 				}

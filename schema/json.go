@@ -75,7 +75,7 @@ func generate(v cue.Value) (doc, defs map[string]any, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a JSON Schema of %s: %w", v.Path(), err)
 	}
-	raw, err := v.Context().BuildExpr(expr).MarshalJSON()
+	raw, err := cuecontext.New().BuildExpr(expr).MarshalJSON()
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the JSON Schema of %s: %w", v.Path(), err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/cuecontext"
 	"cuelang.org/go/cue/errors"
 )
 
@@ -276,7 +277,7 @@ type fault struct{ path, text string }
 // faults returns what CUE finds, with the paths that guards mean.
 func faults(def cue.Value, doc any) []fault {
 	var all []fault
-	err := def.Unify(def.Context().Encode(doc)).Validate(cue.Concrete(true))
+	err := def.Unify(cuecontext.New().Encode(doc)).Validate(cue.Concrete(true))
 	for _, e := range errors.Errors(err) {
 		path := errors.Path(e)
 		path = path[min(1, len(path)):]

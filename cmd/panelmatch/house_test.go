@@ -92,23 +92,23 @@ func TestEveryPackageHasAComment(t *testing.T) {
 		if len(p.GoFiles) == 0 {
 			continue // tests only
 		}
-		var doc string
+		var doc strings.Builder
 		for _, name := range p.GoFiles {
 			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.PackageClauseOnly)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if f.Doc != nil && !ast.IsGenerated(f) {
-				doc += f.Doc.Text()
+				doc.WriteString(f.Doc.Text())
 			}
 		}
 		switch {
 		case strings.Contains(p.ImportPath, "/schema/wire/"):
 			// Generated packages; the README beside them speaks for all.
-		case doc == "":
+		case doc.Len() == 0:
 			t.Errorf("%s has no package comment", p.ImportPath)
-		case len(strings.Fields(doc)) < 12:
-			t.Errorf("%s: the package comment does not say what the package is for: %q", p.ImportPath, doc)
+		case len(strings.Fields(doc.String())) < 12:
+			t.Errorf("%s: the package comment does not say what the package is for: %q", p.ImportPath, doc.String())
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/cuecontext"
 	cueerrors "cuelang.org/go/cue/errors"
 
 	"github.com/panelmatch/panelmatch/schema/diag"
@@ -243,7 +244,7 @@ func (b Backend) Custom() (own Backend, ok bool) {
 	own = b.Sub("settings")
 	own.Name = name
 	if !own.Value.Exists() {
-		own.Value = b.Value.Context().Encode(struct{}{})
+		own.Value = cuecontext.New().Encode(struct{}{})
 	}
 	return own, true
 }
@@ -285,7 +286,7 @@ func (b Backend) located(key string, path []string) (Backend, string) {
 	switch {
 	case short:
 		// A provider sees the long form only.
-		s.Value = s.Value.Context().Encode(map[string]string{key: absolute})
+		s.Value = cuecontext.New().Encode(map[string]string{key: absolute})
 	case absolute != text:
 		s.Value = withText(s.Value, key, absolute)
 	}
@@ -294,7 +295,7 @@ func (b Backend) located(key string, path []string) (Backend, string) {
 
 // withText returns the struct v with another text under key.
 func withText(v cue.Value, key, text string) cue.Value {
-	out := v.Context().Encode(map[string]string{key: text})
+	out := cuecontext.New().Encode(map[string]string{key: text})
 	it, err := v.Fields()
 	if err != nil {
 		return out

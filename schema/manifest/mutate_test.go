@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"bytes"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -41,7 +42,7 @@ func TestDamagedManifestsAreReported(t *testing.T) {
 	tokens := []string{"&a ", "*a", "<<: ", ": ", "- ", "{", "}", "[", "]", "\"", "'", "|\n", "\n", "  ", "null", "~", "!!binary ", "#", "---\n", "\x00", "é", "exchanges", "_|_", "...", "if true {", "for x in y {", "\\(", "?", "!", "1e999", "0x", "@", "`", "$"}
 	for i := range *mutations {
 		seed := seeds[r.IntN(len(seeds))]
-		data := []byte(seed.Data)
+		data := bytes.Clone(seed.Data)
 		for range 1 + r.IntN(4) {
 			at := r.IntN(len(data))
 			switch r.IntN(5) {

@@ -191,7 +191,7 @@ func cueKey(s string) string {
 
 // cuePlaces returns where the value and its key stand in the user's file.
 func (p *parser) cuePlaces(v cue.Value, fallback diag.Position) (key, val diag.Position, span int) {
-	key, val = fallback, fallback
+	key = fallback
 	if f, ok := v.Source().(*ast.Field); ok {
 		if at := p.cuePos(f.Label.Pos(), fallback); at != fallback {
 			key = at

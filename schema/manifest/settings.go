@@ -190,7 +190,7 @@ func addSources(diags diag.List, sources []*source, harmless func(string) bool) 
 		if s == nil || d.Source != "" || atFile {
 			continue
 		}
-		column := 0
+		var column int
 		d.Source, column, d.Span = s.masked(d.Pos, d.Span, harmless)
 		if column != d.Pos.Column {
 			// The position stays true to the file; only the caret follows the masked line.

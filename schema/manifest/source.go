@@ -81,7 +81,7 @@ func (s *source) collect(n *node) {
 			return
 		}
 		line := max(x.val.Line, 1)
-		s.secrets[line] = append(s.secrets[line], s.extent(x, line))
+		s.secrets[line] = append(s.secrets[line], s.extent(x))
 		// A value may be written elsewhere in the file (an anchor, a CUE reference). Short ones
 		// would blot out innocent text.
 		if len(x.text) >= 4 && x.kind == textNode && !isReference(x.text) {
@@ -93,7 +93,7 @@ func (s *source) collect(n *node) {
 }
 
 // extent is the stretch of a scalar in its line; all that follows if its end is not certain.
-func (s *source) extent(x *node, line int) span {
+func (s *source) extent(x *node) span {
 	r := []rune(s.line(x.val))
 	start := x.val.Column - 1
 	if x.val.Column < 1 || start >= len(r) || s.format == assignment {

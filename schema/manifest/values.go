@@ -77,7 +77,7 @@ func (l *loader) mapValues(n *node, d *def, path []string) {
 		}
 	}
 	for _, members := range d.oneOfs {
-		l.exactlyOne(n, d, members, path)
+		l.exactlyOne(n, members, path)
 	}
 }
 
@@ -117,7 +117,7 @@ func (l *loader) missing(parent *node, d *def, path []string) {
 }
 
 // exactlyOne checks a one-of.
-func (l *loader) exactlyOne(n *node, d *def, members, path []string) {
+func (l *loader) exactlyOne(n *node, members, path []string) {
 	var there []*node
 	names := map[*node]string{}
 	for _, k := range members {
@@ -204,7 +204,7 @@ func (l *loader) valueSpan(n *node) int {
 	case n.src.format == assignment:
 		return utf8.RuneCountInString(n.src.line(n.val)) - n.val.Column + 1
 	}
-	return n.src.extent(n, n.val.Line).length
+	return n.src.extent(n).length
 }
 
 // unquoted reports whether the text would fit as a number or a bool.

@@ -104,18 +104,28 @@ func TestCipherGivesTheKnownAnswers(t *testing.T) {
 		in              []byte
 	}{
 		{"join key", mp, "0359c465d7cdfc9c8413696ab7ef7e5efa18c1b0b4e0cce491e2f60fbfe0496e47", Encrypt, []byte("join-key-1")},
-		{"double", edp, "03a6adfc07498a5d3681513f1f7f002ab59b4023b9283d5ac96775a28ff6b21f43", ReEncrypt,
-			unhex(t, "0359c465d7cdfc9c8413696ab7ef7e5efa18c1b0b4e0cce491e2f60fbfe0496e47")},
-		{"decrypted", mp, "03eb08beb6c41c8d0735a9dd7fe092dc078c1aae2bcf3ac936eb6c41525591c370", Decrypt,
-			unhex(t, "03a6adfc07498a5d3681513f1f7f002ab59b4023b9283d5ac96775a28ff6b21f43")},
+		{
+			"double", edp, "03a6adfc07498a5d3681513f1f7f002ab59b4023b9283d5ac96775a28ff6b21f43", ReEncrypt,
+			unhex(t, "0359c465d7cdfc9c8413696ab7ef7e5efa18c1b0b4e0cce491e2f60fbfe0496e47"),
+		},
+		{
+			"decrypted", mp, "03eb08beb6c41c8d0735a9dd7fe092dc078c1aae2bcf3ac936eb6c41525591c370", Decrypt,
+			unhex(t, "03a6adfc07498a5d3681513f1f7f002ab59b4023b9283d5ac96775a28ff6b21f43"),
+		},
 		{"ASCII key 1", key1, "02c67d06a8f6095d07c6a0bcb695798c4df3dec1f499b3e7d702855e89eb4effc6", Encrypt, []byte("some-plaintext")},
 		{"ASCII key 2", key2, "02e9c510f0824b100803499fceba0260f9d3898a07ed76db0fad6c44199e009501", Encrypt, []byte("some-plaintext")},
-		{"ASCII keys 1, 2", key2, "02abfea552b633b54edbcaf2db0fbb5f326ce98d5a95425fab88bdf4c6e5819f74", ReEncrypt,
-			unhex(t, "02c67d06a8f6095d07c6a0bcb695798c4df3dec1f499b3e7d702855e89eb4effc6")},
-		{"ASCII keys 2, 1", key1, "02abfea552b633b54edbcaf2db0fbb5f326ce98d5a95425fab88bdf4c6e5819f74", ReEncrypt,
-			unhex(t, "02e9c510f0824b100803499fceba0260f9d3898a07ed76db0fad6c44199e009501")},
-		{"retry of a candidate with a leading zero byte", mp, "02aa553645ce0ca39d821f34337f03c6affe2ffd0940d8595befd1e30db3472bc3",
-			Encrypt, []byte("id-50")},
+		{
+			"ASCII keys 1, 2", key2, "02abfea552b633b54edbcaf2db0fbb5f326ce98d5a95425fab88bdf4c6e5819f74", ReEncrypt,
+			unhex(t, "02c67d06a8f6095d07c6a0bcb695798c4df3dec1f499b3e7d702855e89eb4effc6"),
+		},
+		{
+			"ASCII keys 2, 1", key1, "02abfea552b633b54edbcaf2db0fbb5f326ce98d5a95425fab88bdf4c6e5819f74", ReEncrypt,
+			unhex(t, "02e9c510f0824b100803499fceba0260f9d3898a07ed76db0fad6c44199e009501"),
+		},
+		{
+			"retry of a candidate with a leading zero byte", mp, "02aa553645ce0ca39d821f34337f03c6affe2ffd0940d8595befd1e30db3472bc3",
+			Encrypt, []byte("id-50"),
+		},
 	} {
 		if got := mustApply(t, mustCipher(t, unhex(t, tc.key)), tc.op, tc.in); hex.EncodeToString(got) != tc.want {
 			t.Errorf("%s: got %x, want %s", tc.name, got, tc.want)
@@ -130,14 +140,20 @@ func TestHashToCurveGivesTheKnownPoints(t *testing.T) {
 		tries int
 		x, y  string
 	}{
-		{"join-key-1", 2, "c2a82df03622d14e3c5cdd48500a3c866962f4c527f3fb23627ff3038b155ec6",
-			"1053320e8114281c9283d1d29265f0cce2cff307669fcfb2827a90759615ccc8"},
-		{"", 1, "6b51b9d722460e1f8073e65a824ebe2282f2d7d945491f150c1c04e6e553bb23",
-			"a59c7852c395ab1411948ea4c733dfeaac8157f3a4ab509d42922f7f7dc0bdc0"},
+		{
+			"join-key-1", 2, "c2a82df03622d14e3c5cdd48500a3c866962f4c527f3fb23627ff3038b155ec6",
+			"1053320e8114281c9283d1d29265f0cce2cff307669fcfb2827a90759615ccc8",
+		},
+		{
+			"", 1, "6b51b9d722460e1f8073e65a824ebe2282f2d7d945491f150c1c04e6e553bb23",
+			"a59c7852c395ab1411948ea4c733dfeaac8157f3a4ab509d42922f7f7dc0bdc0",
+		},
 		{"a", 4, "a2584c304a4a67a0ce0e30fa6788f41bc4ff173d354eded0c89575b5c0a099c7", ""},
 		{"some-plaintext", 4, "cd3ffe77e3dc3d8dddcbd079247dce12906c909caa2a6bde06037a82a7aa33cf", ""},
-		{"id-50", 7, "79f8d46c3cefa9f31511d557d8cf247d449c64cf7dcf7c75a14d25da87304b0c",
-			"2b94e72dd773dfd90dbfdf81d7e8c11340ee616cbd870c7125d519bc22279450"},
+		{
+			"id-50", 7, "79f8d46c3cefa9f31511d557d8cf247d449c64cf7dcf7c75a14d25da87304b0c",
+			"2b94e72dd773dfd90dbfdf81d7e8c11340ee616cbd870c7125d519bc22279450",
+		},
 	} {
 		q, tries := m.hash([]byte(tc.in))
 		if tries != tc.tries {

@@ -16,7 +16,8 @@ func TestKeysOfAnyLengthAreRead(t *testing.T) {
 	m := newModel()
 	last := new(big.Int).Sub(m.n, big.NewInt(1)).Bytes()
 	for _, in := range [][]byte{
-		{1}, []byte("some-key"), last, append([]byte{0}, last...), append(make([]byte, 1000), last...),
+		{1},
+		[]byte("some-key"), last, append([]byte{0}, last...), append(make([]byte, 1000), last...),
 		append(make([]byte, 31), 1), append(make([]byte, 32), 1), bytes.Repeat([]byte{1}, 31),
 	} {
 		k, err := ParseKey(in)

@@ -126,7 +126,7 @@ func TestChangedOrForeignCiphertextsAreNotOpened(t *testing.T) {
 			t.Errorf("byte %d changed: %v", i, err)
 		}
 	}
-	for n := range len(sealed) {
+	for n := range sealed {
 		if _, err := Decrypt(private, sealed[:n]); !errors.Is(err, ErrDecrypt) {
 			t.Errorf("cut to %d: %v", n, err)
 		}

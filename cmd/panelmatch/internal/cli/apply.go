@@ -27,7 +27,7 @@ begun depend on them. It deletes nothing.
 ` + manifestHelp,
 		Example: `  panelmatch apply edp.yaml --dry-run
   panelmatch apply edp.yaml`,
-		Args: needArgs(1, "a manifest to apply"),
+		Args: needArg("a manifest to apply"),
 	}
 	l := addLayers(cmd, env)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done, and do nothing")

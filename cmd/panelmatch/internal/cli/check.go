@@ -28,7 +28,7 @@ missing, leaves nothing behind, and goes on after a failure.
 ` + manifestHelp,
 		Example: `  panelmatch check edp.yaml
   panelmatch check /etc/panelmatch --issue`,
-		Args: needArgs(1, "a manifest to check"),
+		Args: needArg("a manifest to check"),
 	}
 	l := addLayers(cmd, env)
 	cmd.Flags().BoolVar(&issue, "issue", false, "also have the certificate authority issue a certificate, which is thrown away")

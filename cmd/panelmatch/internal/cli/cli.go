@@ -47,7 +47,7 @@ type usageError struct{ error }
 
 // Run runs the command line args (without the program's name) and returns the exit code.
 func Run(ctx context.Context, args []string, env Env) int {
-	root := newRoot(&env)
+	root := newRoot(&env) //nolint:contextcheck // commands get ctx from ExecuteContextC
 	root.SetArgs(args)
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
@@ -117,10 +117,10 @@ func commandNames(cmd *cobra.Command) []string {
 	return names
 }
 
-// needArgs refuses a command line with fewer than n arguments and says what is missing.
-func needArgs(n int, what string) cobra.PositionalArgs {
+// needArg refuses a command line without arguments and says what is missing.
+func needArg(what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		if len(args) < n {
+		if len(args) == 0 {
 			return usageError{fmt.Errorf("name %s", what)}
 		}
 		return nil

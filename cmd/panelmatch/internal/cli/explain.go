@@ -25,7 +25,7 @@ references in a manifest, and are not resolved.
 		Example: `  panelmatch explain edp.yaml
   panelmatch explain edp.yaml --overrides exchanges.d --setting exchanges
   panelmatch explain edp.yaml --set run.mode=CRON_JOB --setting run.mode`,
-		Args: needArgs(1, "a manifest to explain"),
+		Args: needArg("a manifest to explain"),
 	}
 	l := addLayers(cmd, env)
 	cmd.Flags().StringArrayVar(&only, "setting", nil, "print only this setting and those below it; may be repeated")

@@ -24,7 +24,7 @@ change, and exits with 1 if there are any. With "-" as the only FILE it reads
 YAML from standard input and writes to standard output.`,
 		Example: `  panelmatch fmt edp.yaml exchanges.d/*.yaml
   panelmatch fmt --check edp.yaml`,
-		Args: needArgs(1, "a file to format"),
+		Args: needArg("a file to format"),
 	}
 	cmd.Flags().BoolVar(&checkOnly, "check", false, "change nothing; list what would change")
 	o := addOutput(cmd)

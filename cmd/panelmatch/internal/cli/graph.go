@@ -16,7 +16,7 @@ open, and draws it. It opens nothing.
 		Example: `  panelmatch graph edp.yaml
   panelmatch graph edp.yaml -o dot | dot -Tsvg >graph.svg
   panelmatch graph edp.yaml -o mermaid`,
-		Args: needArgs(1, "a manifest to draw"),
+		Args: needArg("a manifest to draw"),
 	}
 	l := addLayers(cmd, env)
 	o := addOutput(cmd, "dot", "mermaid")

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ type partyProgress struct {
 }
 
 func (o *partyProgress) line(mark string, a *coordinator.Attempt) string {
-	step := fmt.Sprint(a.StepIndex)
+	step := strconv.Itoa(a.StepIndex)
 	if a.Workflow != nil && a.StepIndex < len(a.Workflow.Steps) {
 		step = a.Workflow.Steps[a.StepIndex].ID
 	}

@@ -22,7 +22,7 @@ did not finish so that they are tried again.
 ` + manifestHelp,
 		Example: `  panelmatch run edp.yaml
   panelmatch run /etc/panelmatch --set run.mode=CRON_JOB`,
-		Args: needArgs(1, "a manifest to run"),
+		Args: needArg("a manifest to run"),
 	}
 	l := addLayers(cmd, env)
 	o := addOutput(cmd)

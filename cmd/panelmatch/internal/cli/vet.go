@@ -21,7 +21,7 @@ dials nothing, resolves no secret, and reads nothing but the manifest's files.
 		Example: `  panelmatch vet edp.yaml
   panelmatch vet base.yaml site.yaml --overrides exchanges.d
   panelmatch vet /etc/panelmatch`,
-		Args: needArgs(1, "a manifest to vet"),
+		Args: needArg("a manifest to vet"),
 	}
 	l := addLayers(cmd, env)
 	o := addOutput(cmd)

@@ -200,7 +200,7 @@ func TestChangedOrForeignCiphertextsAreNotOpened(t *testing.T) {
 			}
 		}
 	}
-	for n := range len(sealed) {
+	for n := range sealed {
 		if _, err := c.Open(nil, sealed[:n]); !errors.Is(err, ErrOpen) {
 			t.Errorf("cut to %d: %v", n, err)
 		}
