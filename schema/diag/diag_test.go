@@ -181,10 +181,21 @@ func TestWarningsAreNoError(t *testing.T) {
 func TestClosestFindsWhatWasMeant(t *testing.T) {
 	settings := []string{"storage", "secretMaps", "pollInterval", "inputInterval", "kms", "keys", "vaultPKI", "url", "auth"}
 	for _, c := range []struct{ word, want string }{
-		{"storge", "storage"}, {"stroage", "storage"}, {"Storage", "storage"},
-		{"poll_interval", "pollInterval"}, {"poll-interval", "pollInterval"}, {"poll", "pollInterval"},
-		{"vaultPki", "vaultPKI"}, {"key", "keys"}, {"uri", "url"}, {"secretmap", "secretMaps"},
-		{"xyzzy", ""}, {"", ""}, {"storage", ""}, {"zz", ""}, {strings.Repeat("a", 10000), ""},
+		{"storge", "storage"},
+		{"stroage", "storage"},
+		{"Storage", "storage"},
+		{"poll_interval", "pollInterval"},
+		{"poll-interval", "pollInterval"},
+		{"poll", "pollInterval"},
+		{"vaultPki", "vaultPKI"},
+		{"key", "keys"},
+		{"uri", "url"},
+		{"secretmap", "secretMaps"},
+		{"xyzzy", ""},
+		{"", ""},
+		{"storage", ""},
+		{"zz", ""},
+		{strings.Repeat("a", 10000), ""},
 	} {
 		got, ok := diag.Closest(c.word, settings)
 		if got != c.want && (ok || c.want != "") {

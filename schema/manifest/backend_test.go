@@ -227,8 +227,10 @@ func TestDurationsAreReadWhole(t *testing.T) {
 			t.Errorf("%s is %s, %v; want %s", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "0", "30", "s", "1 m", "-1s", "+1s", "1.s", ".5s", "1.5", "1h ", " 1h", "1y", "1H", "1us", "30 seconds",
-		"1h30", "106752d", "99999999999999999999s", "9223372036s9223372036s", "1.1234567890s", "1e3s", "١s"} {
+	for _, text := range []string{
+		"", "0", "30", "s", "1 m", "-1s", "+1s", "1.s", ".5s", "1.5", "1h ", " 1h", "1y", "1H", "1us", "30 seconds",
+		"1h30", "106752d", "99999999999999999999s", "9223372036s9223372036s", "1.1234567890s", "1e3s", "١s",
+	} {
 		if got, err := manifest.ParseDuration(text); err == nil {
 			t.Errorf("%q is read as %s", text, got)
 		}

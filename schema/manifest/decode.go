@@ -17,9 +17,16 @@ func (l *loader) decode(out *Loaded) *Manifest {
 		key  string
 		into any
 	}{
-		{"apiVersion", &m.APIVersion}, {"kind", &m.Kind}, {"profile", &m.Profile}, {"identity", &m.Identity},
-		{"run", &m.Run}, {"preprocessing", &m.Preprocessing}, {"keys", &m.Keys}, {"limits", &m.Limits},
-		{"trust", &m.Trust}, {"telemetry", &m.Telemetry},
+		{"apiVersion", &m.APIVersion},
+		{"kind", &m.Kind},
+		{"profile", &m.Profile},
+		{"identity", &m.Identity},
+		{"run", &m.Run},
+		{"preprocessing", &m.Preprocessing},
+		{"keys", &m.Keys},
+		{"limits", &m.Limits},
+		{"trust", &m.Trust},
+		{"telemetry", &m.Telemetry},
 	} {
 		if s := top.Sub(part.key); s.Value.Exists() {
 			l.add(s.Decode(part.into))

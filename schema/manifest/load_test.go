@@ -433,8 +433,10 @@ func TestSourcesAreListedInOrder(t *testing.T) {
 	in := sources(map[string]string{"edp.yaml": base, "d/rx1.yaml": "exchanges: {rx1: {shared: \"gs://b\"}}\n"}, "edp.yaml")
 	in.OverridesDir, in.Environ, in.Set = "d", []string{"PANELMATCH__RUN__MODE=DAEMON"}, []string{"run.mode=CRON_JOB"}
 	want := []manifest.Source{
-		{Name: "edp.yaml", Layer: "file"}, {Name: "d/rx1.yaml", Layer: "overrides"},
-		{Name: "env PANELMATCH__RUN__MODE", Layer: "environment"}, {Name: "--set #1", Layer: "--set"},
+		{Name: "edp.yaml", Layer: "file"},
+		{Name: "d/rx1.yaml", Layer: "overrides"},
+		{Name: "env PANELMATCH__RUN__MODE", Layer: "environment"},
+		{Name: "--set #1", Layer: "--set"},
 	}
 	if d := cmp.Diff(want, mustLoad(t, in).Sources()); d != "" {
 		t.Error(d)

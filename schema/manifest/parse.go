@@ -322,26 +322,44 @@ var yamlHints = []struct {
 	needle, message, hint string
 	fromZero              bool
 }{
-	{"cannot start any token", "is not YAML: a value can't begin with this character",
-		"put a value that begins with @, ` or % in quotes", false},
-	{"mapping values are not allowed", "is not YAML: a colon follows where none can be",
-		"check the indentation of this line and the one above; put a value that contains `: ` in quotes", false},
-	{"did not find expected key", "is not YAML: the map that begins in this line goes wrong further down",
-		"keys of one map begin in the same column; look for a wrong indentation, a missing colon or a missing quote below", true},
-	{"could not find expected ':'", "is not YAML: a key is not followed by a colon",
-		"write `key: value`; look at this line and the one above", false},
-	{"did not find expected '-' indicator", "is not YAML: the list that begins in this line goes wrong further down",
-		"begin each element with a dash in the same column", true},
-	{"did not find expected ',' or", "is not YAML: a { or [ of this line is never closed, or a comma is missing behind it",
-		"close it, or put a value that contains `: ` in quotes", true},
+	{
+		"cannot start any token", "is not YAML: a value can't begin with this character",
+		"put a value that begins with @, ` or % in quotes", false,
+	},
+	{
+		"mapping values are not allowed", "is not YAML: a colon follows where none can be",
+		"check the indentation of this line and the one above; put a value that contains `: ` in quotes", false,
+	},
+	{
+		"did not find expected key", "is not YAML: the map that begins in this line goes wrong further down",
+		"keys of one map begin in the same column; look for a wrong indentation, a missing colon or a missing quote below", true,
+	},
+	{
+		"could not find expected ':'", "is not YAML: a key is not followed by a colon",
+		"write `key: value`; look at this line and the one above", false,
+	},
+	{
+		"did not find expected '-' indicator", "is not YAML: the list that begins in this line goes wrong further down",
+		"begin each element with a dash in the same column", true,
+	},
+	{
+		"did not find expected ',' or", "is not YAML: a { or [ of this line is never closed, or a comma is missing behind it",
+		"close it, or put a value that contains `: ` in quotes", true,
+	},
 	{"did not find expected node content", "is not YAML: a value is missing behind a comma, colon or bracket", "", true},
-	{"did not find expected <document start>", "is not YAML: something stands behind the end of the document",
-		"keys of the top level begin in the first column", true},
-	{"did not find expected alphabetic or numeric character", "is not YAML: a & or * is not followed by a name",
-		"put a value that begins with & or * in quotes", false},
+	{
+		"did not find expected <document start>", "is not YAML: something stands behind the end of the document",
+		"keys of the top level begin in the first column", true,
+	},
+	{
+		"did not find expected alphabetic or numeric character", "is not YAML: a & or * is not followed by a name",
+		"put a value that begins with & or * in quotes", false,
+	},
 	{"found unexpected end of stream", "is not YAML: a quote is never closed", "look for a quote without its partner", false},
-	{"found unknown escape character", "is not YAML: a backslash in double quotes begins no known escape",
-		"use single quotes to have backslashes stand for themselves", false},
+	{
+		"found unknown escape character", "is not YAML: a backslash in double quotes begins no known escape",
+		"use single quotes to have backslashes stand for themselves", false,
+	},
 	{"unknown anchor", "refers to a YAML anchor that does not exist", "an alias *name needs an earlier &name", false},
 	{"contains itself", "has a YAML anchor that contains itself", "", false},
 	{"aliases expand to more than", "has YAML aliases that expand to too many values", "write the values out", false},

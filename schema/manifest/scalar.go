@@ -60,8 +60,12 @@ func durationUnit(s string) (uint64, string) {
 		name string
 		unit time.Duration
 	}{
-		{"ns", time.Nanosecond}, {"ms", time.Millisecond}, {"s", time.Second},
-		{"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour},
+		{"ns", time.Nanosecond},
+		{"ms", time.Millisecond},
+		{"s", time.Second},
+		{"m", time.Minute},
+		{"h", time.Hour},
+		{"d", 24 * time.Hour},
 	} {
 		if rest, ok := strings.CutPrefix(s, u.name); ok {
 			return uint64(u.unit), rest
