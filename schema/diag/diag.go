@@ -216,11 +216,13 @@ func FromError(err error) List {
 
 type listError List
 
-// Error returns one line per diagnostic.
+// Error returns one line per error; warnings are no reason to fail.
 func (l listError) Error() string {
-	lines := make([]string, len(l))
-	for i, d := range l {
-		lines[i] = d.Error()
+	var lines []string
+	for _, d := range l {
+		if d.Severity == Error {
+			lines = append(lines, d.Error())
+		}
 	}
 	return strings.Join(lines, "\n")
 }
