@@ -17,7 +17,6 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue"
-	"cuelang.org/go/cue/cuecontext"
 	cueerrors "cuelang.org/go/cue/errors"
 
 	"github.com/panelmatch/panelmatch/schema/diag"
@@ -244,7 +243,7 @@ func (b Backend) Custom() (own Backend, ok bool) {
 	own = b.Sub("settings")
 	own.Name = name
 	if !own.Value.Exists() {
-		own.Value = cuecontext.New().Encode(struct{}{})
+		own.Value = b.Value.Context().Encode(struct{}{}) //nolint:staticcheck // all values of a load share one context, and a new one costs
 	}
 	return own, true
 }
@@ -286,7 +285,7 @@ func (b Backend) located(key string, path []string) (Backend, string) {
 	switch {
 	case short:
 		// A provider sees the long form only.
-		s.Value = cuecontext.New().Encode(map[string]string{key: absolute})
+		s.Value = s.Value.Context().Encode(map[string]string{key: absolute}) //nolint:staticcheck // all values of a load share one context, and a new one costs
 	case absolute != text:
 		s.Value = withText(s.Value, key, absolute)
 	}
@@ -295,7 +294,7 @@ func (b Backend) located(key string, path []string) (Backend, string) {
 
 // withText returns the struct v with another text under key.
 func withText(v cue.Value, key, text string) cue.Value {
-	out := cuecontext.New().Encode(map[string]string{key: text})
+	out := v.Context().Encode(map[string]string{key: text}) //nolint:staticcheck // all values of a load share one context, and a new one costs
 	it, err := v.Fields()
 	if err != nil {
 		return out
