@@ -77,10 +77,76 @@ func (z *element) reduce(t0, t1, t2, t3, t4 uint64) {
 
 // square squares x n times.
 func (z *element) square(x *element, n int) {
-	*z = *x
+	t0, t1, t2, t3 := x[0], x[1], x[2], x[3]
 	for range n {
-		z.mul(z, z)
+		t0, t1, t2, t3 = squareOnce(t0, t1, t2, t3)
 	}
+	*z = element{t0, t1, t2, t3}
+}
+
+// squareOnce is mul(x, x) with the products of two different limbs taken once: nearly all the time of a
+// square root goes here.
+func squareOnce(x0, x1, x2, x3 uint64) (r0, r1, r2, r3 uint64) {
+	var c uint64
+	// The products of two different limbs, twice.
+	t2, t1 := bits.Mul64(x0, x1)
+	t3, l := bits.Mul64(x0, x2)
+	t2, c = bits.Add64(t2, l, 0)
+	t4, l := bits.Mul64(x0, x3)
+	t3, c = bits.Add64(t3, l, c)
+	t4 += c
+	h, l := bits.Mul64(x1, x2)
+	t3, c = bits.Add64(t3, l, 0)
+	t4, c = bits.Add64(t4, h, c)
+	t5 := c
+	h, l = bits.Mul64(x1, x3)
+	t4, c = bits.Add64(t4, l, 0)
+	t5, _ = bits.Add64(t5, h, c)
+	t6, l := bits.Mul64(x2, x3)
+	t5, c = bits.Add64(t5, l, 0)
+	t6 += c
+	t7 := t6 >> 63
+	t6 = t6<<1 | t5>>63
+	t5 = t5<<1 | t4>>63
+	t4 = t4<<1 | t3>>63
+	t3 = t3<<1 | t2>>63
+	t2 = t2<<1 | t1>>63
+	t1 <<= 1
+	// The squares.
+	h, t0 := bits.Mul64(x0, x0)
+	t1, c = bits.Add64(t1, h, 0)
+	h, l = bits.Mul64(x1, x1)
+	t2, c = bits.Add64(t2, l, c)
+	t3, c = bits.Add64(t3, h, c)
+	h, l = bits.Mul64(x2, x2)
+	t4, c = bits.Add64(t4, l, c)
+	t5, c = bits.Add64(t5, h, c)
+	h, l = bits.Mul64(x3, x3)
+	t6, c = bits.Add64(t6, l, c)
+	t7 += h + c
+	// Four Montgomery steps, as in mul, on the low half: each takes the lowest limb away, and what it
+	// carries out is the new top one.
+	t0, t1, t2, t3 = step(t0, t1, t2, t3)
+	t0, t1, t2, t3 = step(t0, t1, t2, t3)
+	t0, t1, t2, t3 = step(t0, t1, t2, t3)
+	t0, t1, t2, t3 = step(t0, t1, t2, t3)
+	t0, c = bits.Add64(t0, t4, 0)
+	t1, c = bits.Add64(t1, t5, c)
+	t2, c = bits.Add64(t2, t6, c)
+	t3, t4 = bits.Add64(t3, t7, c)
+
+	var z element
+	z.reduce(t0, t1, t2, t3, t4)
+	return z[0], z[1], z[2], z[3]
+}
+
+// step returns (t + t0 p) / 2^64, which is below 2^256.
+func step(t0, t1, t2, t3 uint64) (r0, r1, r2, r3 uint64) {
+	hi, lo := bits.Mul64(t0, p3)
+	r0, c := bits.Add64(t1, t0<<32, 0)
+	r1, c = bits.Add64(t2, t0>>32, c)
+	r2, c = bits.Add64(t3, lo, c)
+	return r0, r1, r2, hi + c
 }
 
 // add sets z = x + y.

@@ -58,6 +58,9 @@ func TestFieldArithmeticEqualsMathBig(t *testing.T) {
 		for _, b := range values {
 			y := fromBig(t, b)
 			want := new(big.Int)
+			if z.square(x, 1); z.big().Cmp(want.Mul(a, a).Mod(want, m.p)) != 0 {
+				t.Fatalf("%x squared = %x", a, z.big())
+			}
 			if z.mul(x, y); z.big().Cmp(want.Mul(a, b).Mod(want, m.p)) != 0 {
 				t.Fatalf("%x * %x = %x", a, b, z.big())
 			}

@@ -5,6 +5,9 @@ import "math/bits"
 const (
 	maxCode  = 15 // bits of the longest code
 	rootBits = 8  // bits that the first look-up takes
+
+	// maxAlphabet is the size of the largest alphabet: distances, with a large window.
+	maxAlphabet = 16 + 15<<3 + 62<<4
 )
 
 // tables holds the look-up tables of prefix codes, one after another. A table has an entry for each
@@ -21,20 +24,22 @@ type tableEntry struct {
 // where it starts. The code must be complete, or have one symbol of which the length is taken as 0.
 func (t *tables) add(lengths []uint8) int {
 	var count [maxCode + 2]uint16
-	used, last := 0, 0
+	var list [maxAlphabet]uint16 // the symbols that have a code: often few of many
+	n := 0
 	for s, l := range lengths {
 		if l != 0 {
 			count[l]++
-			used++
-			last = s
+			list[n] = uint16(s)
+			n++
 		}
 	}
+	used := list[:n]
 	start := len(*t)
 	*t = append(*t, make([]tableEntry, 1<<rootBits)...)
 	root := (*t)[start:]
-	if used == 1 {
+	if n == 1 {
 		for i := range root {
-			root[i] = tableEntry{value: uint16(last)}
+			root[i] = tableEntry{value: used[0]}
 		}
 		return start
 	}
@@ -47,10 +52,8 @@ func (t *tables) add(lengths []uint8) int {
 	}
 	var deepest [1 << rootBits]uint8 // the longest code with these first bits
 	firsts := next
-	for _, l := range lengths {
-		if l == 0 {
-			continue
-		}
+	for _, s := range used {
+		l := lengths[s]
 		code := bits.Reverse16(firsts[l]) >> (16 - l)
 		firsts[l]++
 		if l > rootBits {
@@ -64,22 +67,20 @@ func (t *tables) add(lengths []uint8) int {
 			*t = append(*t, make([]tableEntry, 1<<(l-rootBits))...)
 		}
 	}
-	for s, l := range lengths {
-		if l == 0 {
-			continue
-		}
+	for _, s := range used {
+		l := lengths[s]
 		code := int(bits.Reverse16(next[l]) >> (16 - l))
 		next[l]++
 		if l <= rootBits {
 			for i := code; i < 1<<rootBits; i += 1 << l {
-				(*t)[start+i] = tableEntry{value: uint16(s), len: l}
+				(*t)[start+i] = tableEntry{value: s, len: l}
 			}
 			continue
 		}
 		link := (*t)[start+code&(1<<rootBits-1)]
 		second := start + int(link.value)
 		for i := code >> rootBits; i < 1<<(link.len-rootBits); i += 1 << (l - rootBits) {
-			(*t)[second+i] = tableEntry{value: uint16(s), len: l}
+			(*t)[second+i] = tableEntry{value: s, len: l}
 		}
 	}
 	return start
