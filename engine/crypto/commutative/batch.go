@@ -10,7 +10,7 @@ import (
 
 // chunkSize is how many elements a worker takes at a time: some milliseconds' work, so that a
 // cancelled batch ends soon, and enough of it that taking it costs nothing.
-const chunkSize = 64
+const chunkSize = 128
 
 // ElementError says which element of a batch is bad. It does not contain the element.
 type ElementError struct {
@@ -35,20 +35,24 @@ func (e *ElementError) Unwrap() error { return e.Err }
 // A batch fails as a whole: with an *ElementError for the first bad element in the order of src, or
 // with the context's cause soon after ctx ends. dst is then returned with its length unchanged.
 func (c *Cipher) Batch(ctx context.Context, op Op, dst []byte, src [][]byte) ([]byte, error) {
-	scalar, err := c.scalar(op)
+	by, err := c.multiplier(op)
 	if err != nil {
 		return dst, err
 	}
 	dst = slices.Grow(dst, len(src)*PointSize)
-	b := batch{op: op, scalar: scalar, src: src, out: dst[len(dst) : len(dst)+len(src)*PointSize]}
+	b := batch{op: op, by: by, src: src, out: dst[len(dst) : len(dst)+len(src)*PointSize]}
 	b.failed.Store(int64(len(src)))
 
+	work := b.work
+	if c.lanes && len(src) > 1 {
+		work = b.workInLanes
+	}
 	chunks := (len(src) + chunkSize - 1) / chunkSize
 	var wg sync.WaitGroup
 	for range min(c.workers, chunks) - 1 {
-		wg.Go(func() { b.work(ctx) })
+		wg.Go(func() { work(ctx) })
 	}
-	b.work(ctx)
+	work(ctx)
 	wg.Wait()
 
 	if b.err != nil {
@@ -76,10 +80,10 @@ func (c *Cipher) All(ctx context.Context, op Op, src [][]byte) ([][]byte, error)
 
 // batch is one call of Batch, shared by its workers.
 type batch struct {
-	op     Op
-	scalar *[32]byte
-	src    [][]byte
-	out    []byte
+	op  Op
+	by  *multiplier
+	src [][]byte
+	out []byte
 
 	next   atomic.Int64 // the first element that no worker has taken
 	failed atomic.Int64 // the lowest index known to be bad, or len(src)
@@ -87,21 +91,36 @@ type batch struct {
 	err    error // of the element at failed
 }
 
-// work takes chunks, in order, until there is none, one before it has failed, or ctx has ended. A
-// chunk that was taken is finished up to its first bad element, and every chunk before the one that
-// failed was taken: so the lowest bad index of all is found.
+// take returns the next chunk, unless there is none, one before it has failed, or ctx has ended. Chunks
+// are taken in order, and one that was taken is finished up to its first bad element: so the lowest bad
+// index of all is found.
+func (b *batch) take(ctx context.Context) (from, to int, ok bool) {
+	if ctx.Err() != nil {
+		return 0, 0, false
+	}
+	from = int(b.next.Add(chunkSize)) - chunkSize
+	return from, min(from+chunkSize, len(b.src)), from < int(b.failed.Load())
+}
+
+// work does chunks, one element after another.
 func (b *batch) work(ctx context.Context) {
 	var w worker
-	for ctx.Err() == nil {
-		from := int(b.next.Add(chunkSize)) - chunkSize
-		if from >= int(b.failed.Load()) {
-			return
-		}
-		for i := from; i < min(from+chunkSize, len(b.src)); i++ {
-			if err := w.apply((*[PointSize]byte)(b.out[i*PointSize:]), b.op, b.scalar, b.src[i]); err != nil {
+	for from, to, ok := b.take(ctx); ok; from, to, ok = b.take(ctx) {
+		for i := from; i < to; i++ {
+			if err := w.apply((*[PointSize]byte)(b.out[i*PointSize:]), b.op, &b.by.bytes, b.src[i]); err != nil {
 				b.fail(i, err)
 				break
 			}
+		}
+	}
+}
+
+// workInLanes does chunks, eight elements at a time.
+func (b *batch) workInLanes(ctx context.Context) {
+	w := &laneWorker{queue: make([]int, 0, chunkSize)}
+	for from, to, ok := b.take(ctx); ok; from, to, ok = b.take(ctx) {
+		if bad := w.apply(b.out[from*PointSize:], b.op, &b.by.lanes, b.src[from:to]); bad >= 0 {
+			b.fail(from+bad, ErrPoint)
 		}
 	}
 }

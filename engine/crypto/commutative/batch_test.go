@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/panelmatch/panelmatch/engine/crypto/commutative/internal/lanes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,6 +27,19 @@ func plaintexts(n int) [][]byte {
 	return out
 }
 
+// engines returns the cipher with each way to multiply that this processor has.
+func engines(c *Cipher) map[string]*Cipher {
+	one := *c
+	one.lanes = false
+	out := map[string]*Cipher{"one at a time": &one}
+	if lanes.Available() {
+		eight := *c
+		eight.lanes = true
+		out["eight at a time"] = &eight
+	}
+	return out
+}
+
 func TestBatchGivesWhatSingleCallsGiveInOrder(t *testing.T) {
 	for _, workers := range []int{0, 1, 2, 7} {
 		k, err := ParseKey([]byte("some-key"))
@@ -30,22 +47,23 @@ func TestBatchGivesWhatSingleCallsGiveInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := New(k, Options{Workers: workers})
-		for _, n := range []int{0, 1, 7, 8, 9, chunkSize - 1, chunkSize, chunkSize + 1, 3*chunkSize + 5} {
+		for _, n := range []int{0, 1, 2, 7, 8, 9, chunkSize - 1, chunkSize, chunkSize + 1, 2*chunkSize + 5} {
 			in := plaintexts(n)
 			for _, op := range []Op{Encrypt, ReEncrypt, Decrypt} {
-				out, err := c.All(t.Context(), op, in)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if len(out) != n {
-					t.Fatalf("%d results for %d elements", len(out), n)
-				}
+				want := make([][]byte, n)
 				for i := range in {
-					if want := mustApply(t, c, op, in[i]); !bytes.Equal(out[i], want) {
-						t.Fatalf("%v: element %d of %d with %d workers: got %x, want %x", op, i, n, workers, out[i], want)
+					want[i] = mustApply(t, c, op, in[i])
+				}
+				for name, c := range engines(c) {
+					out, err := c.All(t.Context(), op, in)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !slices.EqualFunc(out, want, bytes.Equal) {
+						t.Fatalf("%v %s: %d elements with %d workers: got %x, want %x", op, name, n, workers, out, want)
 					}
 				}
-				in = out
+				in = want
 			}
 		}
 	}
@@ -88,7 +106,7 @@ func TestBatchFailsAsAWholeAtTheFirstBadElement(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := New(k, Options{Workers: 4})
-	good, err := c.All(t.Context(), Encrypt, plaintexts(5*chunkSize))
+	good, err := c.All(t.Context(), Encrypt, plaintexts(3*chunkSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,16 +118,18 @@ func TestBatchFailsAsAWholeAtTheFirstBadElement(t *testing.T) {
 			in[first+rng.IntN(len(in)-first)] = p
 		}
 		op := ReEncrypt + Op(rng.IntN(2))
-		out, err := c.Batch(t.Context(), op, []byte("kept"), in)
-		var e *ElementError
-		if !errors.As(err, &e) || e.Index != first || e.Op != op || !errors.Is(err, ErrPoint) {
-			t.Errorf("%s at %d: error %v", name, first, err)
-		}
-		if string(out) != "kept" {
-			t.Errorf("%s: dst has become %d bytes", name, len(out))
-		}
-		if all, err := c.All(t.Context(), op, in); all != nil || err == nil {
-			t.Errorf("%s: All gives %d results and error %v", name, len(all), err)
+		for engine, c := range engines(c) {
+			out, err := c.Batch(t.Context(), op, []byte("kept"), in)
+			var e *ElementError
+			if !errors.As(err, &e) || e.Index != first || e.Op != op || !errors.Is(err, ErrPoint) {
+				t.Errorf("%s at %d, %s: error %v", name, first, engine, err)
+			}
+			if string(out) != "kept" {
+				t.Errorf("%s, %s: dst has become %d bytes", name, engine, len(out))
+			}
+			if all, err := c.All(t.Context(), op, in[:first+1]); all != nil || err == nil {
+				t.Errorf("%s, %s: All gives %d results and error %v", name, engine, len(all), err)
+			}
 		}
 	}
 }
@@ -135,7 +155,7 @@ func TestBatchEndsWithItsContext(t *testing.T) {
 
 	ctx, cancel = context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
-	in := plaintexts(200_000) // many seconds' work
+	in := plaintexts(500_000) // many seconds' work
 	go func() {
 		_, err := c.Batch(ctx, Encrypt, nil, in)
 		done <- err
@@ -166,6 +186,42 @@ func TestOneCipherServesManyGoroutines(t *testing.T) {
 	for range cap(errs) {
 		if err := <-errs; err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// The engines must agree on every key, and on uncompressed points among compressed ones.
+func TestEnginesAgreeOnEdgeKeys(t *testing.T) {
+	m := newModel()
+	rng := rand.New(rand.NewPCG(13, 14))
+	keys := someKeys(rng, 10)
+	for d := int64(1); d <= 70; d++ {
+		keys = append(keys, big.NewInt(d).Bytes(), new(big.Int).Sub(m.n, big.NewInt(d)).Bytes())
+	}
+	var points [][]byte
+	for i := range 11 {
+		q, _ := m.hash([]byte{byte(i)})
+		if i%2 == 1 {
+			q.y = new(big.Int).Sub(m.p, q.y)
+		}
+		points = append(points, m.encode(q))
+		if i%3 == 0 {
+			points[i] = m.uncompressed(q)
+		}
+	}
+	for _, key := range keys {
+		c := mustCipher(t, key)
+		for _, op := range []Op{ReEncrypt, Decrypt} {
+			want := make([][]byte, len(points))
+			for i, p := range points {
+				want[i] = mustApply(t, c, op, p)
+			}
+			for name, c := range engines(c) {
+				got, err := c.All(t.Context(), op, points)
+				if err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
+					t.Fatalf("%v %s, key %x: got %x, %v; want %x", op, name, key, got, err, want)
+				}
+			}
 		}
 	}
 }

@@ -26,20 +26,21 @@ func BenchmarkBatch(b *testing.B) {
 			src = plain
 		}
 		for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
-			b.Run(fmt.Sprintf("%v/workers=%d", op, workers), func(b *testing.B) {
-				c := New(k, Options{Workers: workers})
-				dst := make([]byte, 0, len(src)*PointSize)
-				b.ReportAllocs()
-				start := processTime(b)
-				for b.Loop() {
-					if _, err := c.Batch(b.Context(), op, dst, src); err != nil {
-						b.Fatal(err)
+			for name, c := range engines(New(k, Options{Workers: workers})) {
+				b.Run(fmt.Sprintf("%v/%s/workers=%d", op, name, workers), func(b *testing.B) {
+					dst := make([]byte, 0, len(src)*PointSize)
+					b.ReportAllocs()
+					start := processTime(b)
+					for b.Loop() {
+						if _, err := c.Batch(b.Context(), op, dst, src); err != nil {
+							b.Fatal(err)
+						}
 					}
-				}
-				keys := float64(b.N) * float64(len(src))
-				b.ReportMetric(keys/b.Elapsed().Seconds(), "keys/s")
-				b.ReportMetric(float64((processTime(b)-start).Nanoseconds())/keys, "cpu-ns/key")
-			})
+					keys := float64(b.N) * float64(len(src))
+					b.ReportMetric(keys/b.Elapsed().Seconds(), "keys/s")
+					b.ReportMetric(float64((processTime(b)-start).Nanoseconds())/keys, "cpu-ns/key")
+				})
+			}
 		}
 	}
 }

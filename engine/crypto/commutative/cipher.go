@@ -8,6 +8,8 @@ import (
 	"runtime"
 
 	"filippo.io/nistec"
+
+	"github.com/panelmatch/panelmatch/engine/crypto/commutative/internal/lanes"
 )
 
 // PointSize is the length of every result: a SEC 1 compressed point.
@@ -53,14 +55,30 @@ type Options struct {
 
 // Cipher encrypts and decrypts with one key. It prints as [redacted]. It is safe for concurrent use.
 type Cipher struct {
-	forward, backward [32]byte // the key and its inverse, big-endian
+	forward, backward multiplier // the key and its inverse
 	workers           int
+	lanes             bool // batches do eight points at a time
+}
+
+// multiplier is a scalar as the two ways to multiply want it.
+type multiplier struct {
+	bytes [32]byte // big-endian
+	lanes lanes.Scalar
+}
+
+func newMultiplier(k *scalar) multiplier {
+	return multiplier{bytes: k.bytes(), lanes: lanes.NewScalar((*[4]uint64)(k))}
 }
 
 // New returns a cipher for a key.
 func New(key *Key, opts Options) *Cipher {
 	inverse := key.k.inverse()
-	c := &Cipher{forward: key.k.bytes(), backward: inverse.bytes(), workers: opts.Workers}
+	c := &Cipher{
+		forward:  newMultiplier(&key.k),
+		backward: newMultiplier(&inverse),
+		workers:  opts.Workers,
+		lanes:    lanes.Available(),
+	}
 	if c.workers <= 0 {
 		c.workers = runtime.GOMAXPROCS(0)
 	}
@@ -71,20 +89,20 @@ func New(key *Key, opts Options) *Cipher {
 // the others fail with ErrPoint, and then dst is returned as it was. For more than a few inputs, use
 // Batch.
 func (c *Cipher) Append(dst []byte, op Op, src []byte) ([]byte, error) {
-	scalar, err := c.scalar(op)
+	by, err := c.multiplier(op)
 	if err != nil {
 		return dst, err
 	}
 	var w worker
 	var out [PointSize]byte
-	if err := w.apply(&out, op, scalar, src); err != nil {
+	if err := w.apply(&out, op, &by.bytes, src); err != nil {
 		return dst, err
 	}
 	return append(dst, out[:]...), nil
 }
 
-// scalar returns what an operation multiplies by.
-func (c *Cipher) scalar(op Op) (*[32]byte, error) {
+// multiplier returns what an operation multiplies by.
+func (c *Cipher) multiplier(op Op) (*multiplier, error) {
 	switch op {
 	case Encrypt, ReEncrypt:
 		return &c.forward, nil

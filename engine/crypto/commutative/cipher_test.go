@@ -359,16 +359,18 @@ func TestWycheproofPoints(t *testing.T) {
 		t.Fatalf("only %d cases", len(cases))
 	}
 	for _, tc := range cases {
-		c := mustCipher(t, unhex(t, strings.TrimPrefix(tc.Private, "00")))
-		got, err := c.Append(nil, ReEncrypt, unhex(t, tc.Public))
-		if tc.Result == "invalid" {
-			if !errors.Is(err, ErrPoint) {
-				t.Errorf("case %d %v: error %v, want ErrPoint", tc.ID, tc.Flags, err)
+		public := unhex(t, tc.Public)
+		for name, c := range engines(mustCipher(t, unhex(t, strings.TrimPrefix(tc.Private, "00")))) {
+			got, err := c.All(t.Context(), ReEncrypt, [][]byte{public, public})
+			if tc.Result == "invalid" {
+				if !errors.Is(err, ErrPoint) {
+					t.Errorf("case %d %v, %s: error %v, want ErrPoint", tc.ID, tc.Flags, name, err)
+				}
+				continue
 			}
-			continue
-		}
-		if err != nil || hex.EncodeToString(got[1:]) != tc.Shared {
-			t.Errorf("case %d %v: got %x, %v; want x = %s", tc.ID, tc.Flags, got, err, tc.Shared)
+			if err != nil || hex.EncodeToString(got[1][1:]) != tc.Shared {
+				t.Errorf("case %d %v, %s: got %x, %v; want x = %s", tc.ID, tc.Flags, name, got, err, tc.Shared)
+			}
 		}
 	}
 }

@@ -11,6 +11,9 @@
 // makes the join work: it is not a cipher for anything but join keys. Decrypting an Encrypt gives
 // H(m), never m.
 //
+// A batch multiplies eight points at a time where the processor has AVX-512 IFMA (package lanes), and
+// otherwise, as for single elements, one at a time with filippo.io/nistec. Both give the same bytes.
+//
 // # What is constant time
 //
 // Everything that depends on the key is: reading and writing it, its inverse, and the scalar

@@ -1,9 +1,6 @@
 package commutative
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "math/bits"
 
 // element is an element of the base field of P-256, p = 2^256 - 2^224 + 2^192 + 2^96 - 1, below p, in
 // the Montgomery domain with R = 2^256, least significant limb first.
@@ -178,25 +175,15 @@ func (z *element) equal(x *element) bool {
 
 // setWide sets z to the residue of a 512-bit big-endian number, given as its two halves.
 func (z *element) setWide(high, low *[32]byte) {
-	var h, l element
-	h.limbs(high)
-	l.limbs(low)
+	h, l := element(number(high[:])), element(number(low[:]))
 	h.mul(&h, &rCubed)
 	l.mul(&l, &rSquared)
 	z.add(&h, &l)
 }
 
-// limbs reads a big-endian number as it is: neither reduced nor brought into the domain.
-func (z *element) limbs(b *[32]byte) {
-	z[3] = binary.BigEndian.Uint64(b[0:])
-	z[2] = binary.BigEndian.Uint64(b[8:])
-	z[1] = binary.BigEndian.Uint64(b[16:])
-	z[0] = binary.BigEndian.Uint64(b[24:])
-}
-
 // setBytes sets z to a big-endian number and says whether it is below p. If not, z is of no use.
 func (z *element) setBytes(b *[32]byte) bool {
-	z.limbs(b)
+	*z = number(b[:])
 	below := z.belowP()
 	z.mul(z, &rSquared)
 	return below
@@ -210,14 +197,17 @@ func (z *element) belowP() bool {
 	return b == 1
 }
 
-// bytes writes z as a big-endian number.
-func (z *element) bytes(b *[32]byte) {
+// number returns the number below p that z stands for.
+func (z *element) number() [4]uint64 {
 	var t element
 	t.mul(z, &element{1})
-	binary.BigEndian.PutUint64(b[0:], t[3])
-	binary.BigEndian.PutUint64(b[8:], t[2])
-	binary.BigEndian.PutUint64(b[16:], t[1])
-	binary.BigEndian.PutUint64(b[24:], t[0])
+	return t
+}
+
+// bytes writes z as a big-endian number.
+func (z *element) bytes(b *[32]byte) {
+	n := z.number()
+	putNumber(b[:], &n)
 }
 
 // sqrt sets z to a square root of x and says whether x has one. If not, z is of no use. p is 3 mod 4,

@@ -24,18 +24,20 @@ func FuzzPoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		want, wantErr := m.decode(in)
 		for _, op := range []Op{ReEncrypt, Decrypt} {
-			got, err := c.Append(nil, op, in)
-			if (err == nil) != (wantErr == nil) {
-				t.Fatalf("%x: error %v, the model says %v", in, err, wantErr)
-			}
-			if err != nil {
-				continue
-			}
-			if !bytes.Equal(got, m.encode(want)) {
-				t.Fatalf("%x is encoded as %x", in, got)
-			}
-			if len(in) == PointSize && !bytes.Equal(got, in) {
-				t.Fatalf("%x becomes %x", in, got)
+			for _, c := range engines(c) {
+				out, err := c.All(t.Context(), op, [][]byte{in, in})
+				if (err == nil) != (wantErr == nil) {
+					t.Fatalf("%x: error %v, the model says %v", in, err, wantErr)
+				}
+				if err != nil {
+					continue
+				}
+				if got := out[1]; !bytes.Equal(got, m.encode(want)) || !bytes.Equal(got, out[0]) {
+					t.Fatalf("%x is encoded as %x", in, got)
+				}
+				if len(in) == PointSize && !bytes.Equal(out[0], in) {
+					t.Fatalf("%x becomes %x", in, out[0])
+				}
 			}
 		}
 	})
@@ -67,6 +69,11 @@ func FuzzParseKey(f *testing.F) {
 
 func FuzzHashToCurve(f *testing.F) {
 	m := newModel()
+	key, err := ParseKey([]byte{1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := New(key, Options{Workers: 1})
 	for _, s := range []string{"", "a", "id-50", "join-key-1"} {
 		f.Add([]byte(s))
 	}
@@ -77,6 +84,12 @@ func FuzzHashToCurve(f *testing.F) {
 		want, _ := m.hash(in)
 		if x.big().Cmp(want.x) != 0 || y.big().Cmp(want.y) != 0 {
 			t.Fatalf("%x hashes to %x, %x", in, x.big(), y.big())
+		}
+		for name, c := range engines(c) {
+			out, err := c.All(t.Context(), Encrypt, [][]byte{in, in})
+			if err != nil || !bytes.Equal(out[0], m.encode(want)) || !bytes.Equal(out[1], out[0]) {
+				t.Fatalf("%x hashes to %x %s, %v", in, out, name, err)
+			}
 		}
 	})
 }

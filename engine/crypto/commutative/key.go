@@ -2,7 +2,6 @@ package commutative
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +32,7 @@ func ParseKey(b []byte) (*Key, error) {
 		b = b[n:]
 	}
 	copy(last[len(last)-len(b):], b)
-	var k scalar
-	k.setBytes(&last)
+	k := scalar(number(last[:]))
 	// All of it is computed before any of it is looked at: what leaks is that the key is refused.
 	if ok := k.belowN() & k.nonZero() & zeroByte(above); ok != 1 {
 		return nil, ErrKey
@@ -84,18 +82,8 @@ var (
 // orderInverse is -1/n mod 2^64.
 const orderInverse = 0xccd1c8aaee00bc4f
 
-func (k *scalar) setBytes(b *[32]byte) {
-	k[3] = binary.BigEndian.Uint64(b[0:])
-	k[2] = binary.BigEndian.Uint64(b[8:])
-	k[1] = binary.BigEndian.Uint64(b[16:])
-	k[0] = binary.BigEndian.Uint64(b[24:])
-}
-
 func (k *scalar) bytes() (b [32]byte) {
-	binary.BigEndian.PutUint64(b[0:], k[3])
-	binary.BigEndian.PutUint64(b[8:], k[2])
-	binary.BigEndian.PutUint64(b[16:], k[1])
-	binary.BigEndian.PutUint64(b[24:], k[0])
+	putNumber(b[:], (*[4]uint64)(k))
 	return b
 }
 
